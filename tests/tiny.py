@@ -1,0 +1,87 @@
+"""Models of Stable Diffusion's shape, small enough to build and run in a test: random weights, a byte-level tokenizer made on the
+spot, and the three noise schedules that matter."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from diffusers import (
+    AutoencoderKL,
+    DDIMScheduler,
+    DPMSolverMultistepScheduler,
+    PNDMScheduler,
+    SchedulerMixin,
+    StableDiffusionPipeline,
+    UNet2DConditionModel,
+)
+from tokenizers.pre_tokenizers import ByteLevel
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+SIDE = 64  # pixels; eight latents
+_SD = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012, "steps_offset": 1}
+
+
+def schedule(name: str) -> SchedulerMixin:
+    """The scheduler a checkpoint comes with: SD 2.1 base's, SD 2.1's, or the built-in model's."""
+    match name:
+        case "epsilon":
+            return PNDMScheduler(**_SD, prediction_type="epsilon", skip_prk_steps=True, set_alpha_to_one=False)
+        case "v_prediction":
+            return DDIMScheduler(**_SD, prediction_type="v_prediction", clip_sample=False, set_alpha_to_one=False)
+        case "builtin":
+            changes = {"beta_end": 0.025, "prediction_type": "v_prediction", "timestep_spacing": "trailing"}
+            return DPMSolverMultistepScheduler(**_SD | changes)
+    raise ValueError(name)
+
+
+def pipeline(scheduler: SchedulerMixin | None = None, channels: int = 4) -> StableDiffusionPipeline:
+    """A pipeline whose latents have `channels`; the same weights each time."""
+    torch.manual_seed(0)
+    alphabet = sorted(ByteLevel.alphabet())
+    words = [*alphabet, *(f"{letter}</w>" for letter in alphabet), "<|startoftext|>", "<|endoftext|>"]
+    tokenizer = CLIPTokenizer(vocab={word: i for i, word in enumerate(words)}, merges=[], model_max_length=77)
+    text = CLIPTextConfig(
+        vocab_size=len(words),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        bos_token_id=len(words) - 2,
+        eos_token_id=len(words) - 1,
+    )
+    unet = UNet2DConditionModel(
+        sample_size=SIDE // 8,
+        in_channels=channels,
+        out_channels=channels,
+        block_out_channels=(16, 32),
+        layers_per_block=1,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        cross_attention_dim=32,
+        attention_head_dim=2,
+        norm_num_groups=8,
+    )
+    vae = AutoencoderKL(
+        latent_channels=channels,
+        block_out_channels=(8, 8, 8, 16),
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        norm_num_groups=4,
+    )
+    return StableDiffusionPipeline(
+        vae=vae,
+        text_encoder=CLIPTextModel(text),
+        tokenizer=tokenizer,
+        unet=unet,
+        scheduler=scheduler or schedule("epsilon"),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+
+
+def folder(path: Path, name: str = "epsilon", variant: str | None = None, channels: int = 4) -> Path:
+    """A model saved at `path`, with the noise schedule `name`."""
+    pipeline(schedule(name), channels).save_pretrained(path, variant=variant)
+    return path

@@ -1,0 +1,38 @@
+"""`python -m training`: the built-in model from nothing. Stop it whenever; the same command goes on where it was."""
+
+import argparse
+from pathlib import Path
+
+from training import export, recipe
+from training.plan import Plan, pick_device
+
+
+def main() -> None:
+    """Read the command line, then make the model or export the one being made."""
+    parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=75, help="wall clock for the trained stages together")
+    parser.add_argument("--out", type=Path, default=Path("webapp/builtin"), help="where the finished model goes")
+    parser.add_argument("--work", type=Path, default=Path("build/training"), help="pictures, checkpoints, latents")
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--pictures", type=int, default=48_000, help="how many to render and learn from")
+    parser.add_argument("--export-only", action="store_true", help="write the model as it stands, also while another process trains it")
+    asked = parser.parse_args()
+    device = pick_device(asked.device)
+    plan = Plan(
+        work=asked.work,
+        out=asked.out,
+        minutes=asked.minutes,
+        pictures=asked.pictures,
+        seed=asked.seed,
+        device=device,
+        workers=2 if device == "cpu" else 1,
+    )
+    if asked.export_only:
+        export.write(plan)
+    else:
+        recipe.run(plan)
+
+
+if __name__ == "__main__":
+    main()

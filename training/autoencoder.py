@@ -1,0 +1,186 @@
+"""The autoencoder: AutoencoderKL in SD's shape, from 128x128 pixels to 4x16x16 latents of unit variance and back.
+
+Two trainings live here, the whole and, last of all, the decoder alone: that one leaves the latents as they are, so the
+UNet trained on them stays valid.
+"""
+
+import functools
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL
+from torch import Tensor, nn
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from training import pictures
+from training.plan import Plan
+
+SCALING = 0.18215  # SD's own: latents * SCALING have unit variance
+CROP = 64  # pixels a side in the early training
+FULL_FROM = 0.75  # share of the time after which whole pictures are used
+BLOCK = 480  # pictures encoded at a time
+DIVERGENCE = 1e-3  # weight of the posterior's KL divergence
+
+
+def make(plan: Plan) -> AutoencoderKL:
+    """An untrained autoencoder, one layer a block, no attention in the middle."""
+    channels = plan.autoencoder_channels
+    count = len(channels)
+    return AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * count,
+        up_block_types=("UpDecoderBlock2D",) * count,
+        block_out_channels=channels,
+        layers_per_block=1,
+        norm_num_groups=plan.autoencoder_groups,
+        latent_channels=4,
+        sample_size=pictures.scenes.SIZE,
+        scaling_factor=SCALING,
+        mid_block_add_attention=False,
+    )
+
+
+def to_tensor(pixels: np.ndarray, device: str = "cpu") -> Tensor:
+    """(N, H, W, 3) uint8 to (N, 3, H, W) in -1..1, channels last in memory, which encodes faster."""
+    return torch.from_numpy(np.array(pixels)).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def picture_loss(drawn: Tensor, real: Tensor) -> Tensor:
+    """L1, MSE and the L1 of the differences between neighbours, which keeps thin lines; both (N, 3, H, W) in -1..1."""
+    wrong = drawn.float() - real
+    across, down = wrong.diff(dim=3).abs().mean(), wrong.diff(dim=2).abs().mean()
+    return wrong.abs().mean() + wrong.square().mean() + 0.5 * (across + down)
+
+
+class Whole(nn.Module):
+    """The first training: encoder and decoder together, on crops and then on whole pictures."""
+
+    def __init__(self, plan: Plan) -> None:
+        super().__init__()
+        torch.manual_seed(plan.seed)
+        self.plan = plan
+        self.model = make(plan)
+        self.pixels, _ = pictures.load(plan.work, "train")
+
+    def loss(self, progress: float) -> Tensor:
+        """One batch's loss; a worker draws its share of it."""
+        share = max(1, self.plan.autoencoder_batch // self.plan.workers)
+        size = self.pixels.shape[1]
+        if progress < FULL_FROM:
+            rows = self._rows(share)
+            corners = torch.randint(0, size - CROP + 1, (share, 2)).tolist()
+            real = np.stack([self.pixels[i, y : y + CROP, x : x + CROP] for i, (y, x) in zip(rows, corners)])
+        else:
+            real = self.pixels[self._rows(max(1, share // 4))]
+        real = to_tensor(real, self.plan.device)
+        with torch.autocast(self.plan.device, torch.bfloat16):
+            posterior = self.model.encode(real).latent_dist
+            drawn = self.model.decode(posterior.sample()).sample
+        mean, log_variance = posterior.mean.float(), posterior.logvar.float()
+        divergence = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
+        return picture_loss(drawn, real) + DIVERGENCE * divergence
+
+    def _rows(self, count: int) -> list[int]:
+        return sorted(torch.randint(0, len(self.pixels), (count,)).tolist())
+
+
+class DecoderOnly(nn.Module):
+    """The last training: whole pictures from the cached latents; nothing but the decoder moves."""
+
+    def __init__(self, plan: Plan, folder: Path) -> None:
+        super().__init__()
+        self.plan = plan
+        self.model = AutoencoderKL.from_pretrained(folder)
+        self.model.encoder.requires_grad_(False)
+        self.model.quant_conv.requires_grad_(False)
+        self.pixels, _ = pictures.load(plan.work, "train")
+        self.latents = np.load(plan.work / "latents.npy", mmap_mode="r")
+
+    def loss(self, progress: float) -> Tensor:
+        """One batch's loss, the latents jittered a little, as the UNet's will be."""
+        share = max(1, self.plan.autoencoder_batch // 4 // self.plan.workers)
+        rows = sorted(torch.randint(0, len(self.latents), (share,)).tolist())
+        real = to_tensor(self.pixels[rows], self.plan.device)
+        latents = torch.from_numpy(self.latents[rows]).float().to(self.plan.device)  # (B, 4, 16, 16)
+        latents = latents + 0.03 * torch.randn_like(latents)
+        with torch.autocast(self.plan.device, torch.bfloat16):
+            drawn = self.model.decode(latents / SCALING).sample
+        return picture_loss(drawn, real)
+
+
+@torch.no_grad()
+def encode(model: AutoencoderKL, pixels: np.ndarray, device: str) -> Tensor:
+    """The posterior's means times SCALING, (N, 4, h, w) float on the CPU."""
+    with torch.autocast(device, torch.bfloat16):
+        mean = model.encode(to_tensor(pixels, device)).latent_dist.mean
+    return mean.float().cpu() * SCALING
+
+
+@torch.no_grad()
+def whiten(model: AutoencoderKL, pixels: np.ndarray, device: str) -> None:
+    """Shift and scale each latent channel to mean 0, variance 1, folded into the two 1x1 convolutions in place."""
+    latents = torch.cat([encode(model, pixels[i : i + 64], device) for i in range(0, len(pixels), 64)])
+    mean = latents.mean(dim=(0, 2, 3)) / SCALING  # (4,)
+    gain = 1 / latents.std(dim=(0, 2, 3))  # (4,)
+    inside, outside = model.quant_conv, model.post_quant_conv
+    # Before: the decoder reads P z + p. After, z' = gain (z - mean): it reads (P / gain) z' + P mean + p.
+    outside.bias += outside.weight[:, :, 0, 0] @ mean.to(outside.weight)
+    outside.weight /= gain.to(outside.weight)[None, :, None, None]
+    inside.weight[:4] *= gain.to(inside.weight)[:, None, None, None]
+    inside.bias[:4] = (inside.bias[:4] - mean.to(inside.bias)) * gain.to(inside.bias)
+    inside.bias[4:] += 2 * gain.log().to(inside.bias)  # log variances
+
+
+@torch.no_grad()
+def decibels(model: AutoencoderKL, pixels: np.ndarray, device: str) -> float:
+    """The mean peak signal-to-noise ratio, in dB, of pictures sent through and back (clipped to 0..255)."""
+    total = 0.0
+    for start in range(0, len(pixels), 32):
+        real = to_tensor(pixels[start : start + 32], device)
+        with torch.autocast(device, torch.bfloat16):
+            drawn = model.decode(model.encode(real).latent_dist.mean).sample.float().clamp(-1, 1)
+        error = F.mse_loss(drawn, real, reduction="none").mean(dim=(1, 2, 3)) / 4  # (B,), of values in 0..1
+        total += float((-10 * error.clamp(min=1e-9).log10()).sum())
+    return total / len(pixels)
+
+
+def cache(folder: Path, work: Path, device: str, workers: int) -> None:
+    """Write `work/latents.npy`: the train pictures' latents times SCALING, (N, 4, h, w) half floats.
+
+    The posterior's means alone, for it is narrow. A block of zeros is one not encoded yet, so a kill costs one block.
+    """
+    target, partial = work / "latents.npy", work / "latents.part.npy"
+    if target.exists():
+        return
+    pixels, _ = pictures.load(work, "train")
+    if not partial.exists():
+        side = pixels.shape[1] // 8
+        np.lib.format.open_memmap(partial, mode="w+", dtype=np.float16, shape=(len(pixels), 4, side, side)).flush()
+    starts = range(0, len(pixels), BLOCK)
+    if workers == 1:
+        for start in tqdm(starts, "encoding", mininterval=10):
+            _encode_block(folder, work, device, start)
+    else:
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            jobs = pool.map(functools.partial(_encode_block, folder, work, device), starts)
+            list(tqdm(jobs, "encoding", total=len(starts), mininterval=10))
+    partial.replace(target)
+
+
+def _encode_block(folder: Path, work: Path, device: str, start: int) -> None:
+    rows = slice(start, start + BLOCK)
+    latents = np.load(work / "latents.part.npy", mmap_mode="r+")[rows]
+    if not latents.any():
+        model = _loaded(folder, device)
+        pixels = pictures.load(work, "train")[0][rows]
+        parts = [encode(model, pixels[first : first + 32], device).half().numpy() for first in range(0, len(pixels), 32)]
+        latents[:] = np.concatenate(parts)
+        latents.flush()
+
+
+@functools.cache
+def _loaded(folder: Path, device: str) -> AutoencoderKL:
+    return AutoencoderKL.from_pretrained(folder).eval().to(device)

@@ -1,0 +1,54 @@
+"""A contact sheet: one picture for each of a fixed list of hand-written prompts, with the words underneath.
+
+The prompts and seeds were chosen before the model was trained, and every one is shown.
+"""
+
+import textwrap
+from pathlib import Path
+
+import torch
+from diffusers import StableDiffusionPipeline
+from PIL import Image, ImageDraw, ImageFont
+
+PROMPTS = (
+    "a red circle on a blue background",
+    "a green star on a white background",
+)
+COLUMNS = 6
+CELL, LINE, LETTERS = 144, 12, 24  # pixels, pixels, letters a line
+
+
+def draw(folder: Path, target: Path, prompts: tuple[str, ...] = PROMPTS, steps: int = 20, guidance: float = 4.0) -> None:
+    """Draw `prompts` with the model in `folder`, the k-th with seed k, and write the sheet as a PNG."""
+    pipe = load(folder)
+    images = [one(pipe, prompt, seed, steps, guidance) for seed, prompt in enumerate(prompts)]
+    sheet(images, list(prompts)).quantize(256).save(target, optimize=True)
+
+
+def load(folder: Path) -> StableDiffusionPipeline:
+    """The pipeline in single precision, without its progress bar."""
+    pipe = StableDiffusionPipeline.from_pretrained(folder, local_files_only=True).to(torch.float32)
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def one(pipe: StableDiffusionPipeline, prompt: str, seed: int, steps: int = 20, guidance: float = 4.0) -> Image.Image:
+    """One 128x128 picture."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.autocast("cpu", torch.bfloat16):
+        return pipe(prompt, num_inference_steps=steps, guidance_scale=guidance, generator=generator).images[0]
+
+
+def sheet(images: list[Image.Image], captions: list[str]) -> Image.Image:
+    """A grid of pictures, each with its caption wrapped in three lines below it."""
+    font = ImageFont.load_default(10)
+    height = CELL + 3 * LINE
+    rows = -(-len(images) // COLUMNS)
+    page = Image.new("RGB", (COLUMNS * CELL, rows * height), "white")
+    pen = ImageDraw.Draw(page)
+    for index, (image, caption) in enumerate(zip(images, captions)):
+        x, y = index % COLUMNS * CELL, index // COLUMNS * height
+        page.paste(image, (x + (CELL - image.width) // 2, y + (CELL - image.height) // 2))
+        for row, text in enumerate(textwrap.wrap(caption, LETTERS)[:3]):
+            pen.text((x + 8, y + CELL - 6 + row * LINE), text, fill="black", font=font)
+    return page

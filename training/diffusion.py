@@ -1,0 +1,162 @@
+"""The text encoder and the UNet, trained together to predict v on cached latents (Salimans and Ho, 2022).
+
+The noise schedule is plain `scaled_linear`, only longer than SD's (beta_end 0.025): it ends at sqrt(alpha_bar) 0.006, so
+a picture starts from almost pure noise, yet every diffusers scheduler knows it and all its sigmas are finite.
+"""
+
+import numpy as np
+import torch
+from diffusers import DPMSolverMultistepScheduler, UNet2DConditionModel
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+from training import pictures, tokenizer
+from training.plan import Plan
+
+SCHEDULE = {
+    "num_train_timesteps": 1000,
+    "beta_start": 0.00085,
+    "beta_end": 0.025,
+    "beta_schedule": "scaled_linear",
+    "prediction_type": "v_prediction",
+    "timestep_spacing": "trailing",
+    "steps_offset": 1,
+}
+EMPTY = 0.10  # share of captions left out, for classifier-free guidance
+TERSE = 0.15  # share of captions that lose about a quarter of their words
+STRANGE = 0.05  # share of captions with pieces of words nobody taught
+
+
+def make_text_encoder(plan: Plan, words: CLIPTokenizer) -> CLIPTextModel:
+    """An untrained CLIP text model for the vocabulary of `words`."""
+    return CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=len(words),
+            hidden_size=plan.width,
+            intermediate_size=4 * plan.width,
+            projection_dim=plan.width,
+            num_hidden_layers=plan.text_layers,
+            num_attention_heads=plan.text_heads,
+            max_position_embeddings=tokenizer.POSITIONS,
+            hidden_act="gelu",
+            bos_token_id=words.bos_token_id,
+            eos_token_id=words.eos_token_id,
+            pad_token_id=words.pad_token_id,
+        )
+    )
+
+
+def make_unet(plan: Plan) -> UNet2DConditionModel:
+    """An untrained UNet: no attention on the finest level, cross attention on the others."""
+    channels = plan.unet_channels
+    inner = len(channels) - 1
+    return UNet2DConditionModel(
+        sample_size=pictures.scenes.SIZE // 8,
+        in_channels=4,
+        out_channels=4,
+        block_out_channels=channels,
+        down_block_types=("DownBlock2D", *("CrossAttnDownBlock2D",) * inner),
+        up_block_types=(*("CrossAttnUpBlock2D",) * inner, "UpBlock2D"),
+        layers_per_block=1,
+        norm_num_groups=plan.unet_groups,
+        cross_attention_dim=plan.width,
+        attention_head_dim=[max(1, width // 32) for width in channels],  # a count of heads, as in SD 2.1
+        use_linear_projection=True,
+    )
+
+
+def make_scheduler() -> DPMSolverMultistepScheduler:
+    """DPM-Solver++ of second order; its configuration carries what any other scheduler needs to be right."""
+    scheduler = DPMSolverMultistepScheduler(**SCHEDULE, algorithm_type="dpmsolver++", solver_order=2)
+    scheduler.register_to_config(clip_sample=False, set_alpha_to_one=False, skip_prk_steps=True)
+    return scheduler
+
+
+def signal_and_noise() -> tuple[Tensor, Tensor]:
+    """sqrt(alpha_bar) and sqrt(1 - alpha_bar), (1000,) each."""
+    alphas = make_scheduler().alphas_cumprod
+    return alphas.sqrt(), (1 - alphas).sqrt()
+
+
+class Captions:
+    """Captions as ids, with what makes the model forgiving: some left out, some terse, some with strange words."""
+
+    def __init__(self, words: CLIPTokenizer, captions: list[str], known: list[str]) -> None:
+        self.start, self.end, self.pad = words.bos_token_id, words.eos_token_id, words.pad_token_id
+        ids = words(captions, truncation=True, max_length=tokenizer.POSITIONS).input_ids
+        self.rows = [np.asarray(row[1:-1], dtype=np.int16) for row in ids]
+        taught = {piece for word in known for piece in words(word).input_ids}
+        self.strange = sorted(set(range(len(words))) - taught - {self.start, self.end})
+
+    def draw(self, rows: list[int]) -> Tensor:
+        """(B, 77) ids, as the pipeline would make them of the altered captions."""
+        out = torch.full((len(rows), tokenizer.POSITIONS), self.pad)
+        for line, row in enumerate(rows):
+            ids = self._alter(self.rows[row].tolist())[: tokenizer.POSITIONS - 2]
+            out[line, : len(ids) + 2] = torch.tensor([self.start, *ids, self.end])
+        return out
+
+    def _alter(self, ids: list[int]) -> list[int]:
+        kind = float(torch.rand(()))
+        if kind < EMPTY:
+            return []
+        if kind < EMPTY + TERSE:
+            keep = torch.rand(len(ids)) > 0.25
+            return [piece for piece, kept in zip(ids, keep.tolist()) if kept]
+        if kind < EMPTY + TERSE + STRANGE:
+            at = int(torch.randint(0, len(ids) + 1, ()))
+            picked = torch.randint(0, len(self.strange), (int(torch.randint(1, 5, ())),)).tolist()
+            return [*ids[:at], *(self.strange[index] for index in picked), *ids[at:]]
+        return ids
+
+
+class Both(nn.Module):
+    """Text encoder and UNet as one model, so that one optimiser and one checkpoint hold both."""
+
+    def __init__(self, plan: Plan, words: CLIPTokenizer) -> None:
+        super().__init__()
+        torch.manual_seed(plan.seed)
+        self.text_encoder = make_text_encoder(plan, words)
+        self.unet = make_unet(plan)
+
+    def forward(self, noisy: Tensor, timesteps: Tensor, ids: Tensor) -> Tensor:
+        """v, (B, 4, h, w), from noisy latents of that shape, timesteps (B,) in 0..999 and ids (B, 77)."""
+        words = self.text_encoder(ids).last_hidden_state  # (B, 77, width)
+        return self.unet(noisy, timesteps, words).sample
+
+
+class Denoising:
+    """The task: predict v at a random time, one batch at a time."""
+
+    def __init__(self, plan: Plan) -> None:
+        words = CLIPTokenizer.from_pretrained(plan.work / "tokenizer")
+        self.plan = plan
+        self.model = Both(plan, words)
+        self.latents = torch.from_numpy(np.load(plan.work / "latents.npy"))  # (N, 4, 16, 16) half
+        captions = pictures.load(plan.work, "train")[1]
+        self.captions = Captions(words, captions, pictures.scenes.vocabulary())
+        # At 64 positions and fewer, plain attention beats the fused kernel on a CPU by a sixth of the whole step.
+        self.attention = [SDPBackend.MATH] if plan.device == "cpu" else [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
+        self.signal, self.noise = (level.to(plan.device) for level in signal_and_noise())
+
+    def loss(self, progress: float) -> Tensor:
+        """Mean squared error of v, weighted min(1 + snr, 6) / (1 + snr).
+
+        Plain min-SNR (Hang et al., 2023) gives the noisiest steps no weight, and those decide the background's colour.
+        """
+        device = self.plan.device
+        share = max(1, self.plan.diffusion_batch // self.plan.workers)
+        rows = torch.randint(0, len(self.latents), (share,))
+        clean = self.latents[rows].float().to(device)
+        ids = self.captions.draw(rows.tolist()).to(device)
+        # One timestep from each of `share` equal strata: every batch sees all noise levels.
+        times = ((torch.arange(share) + torch.rand(share)) / share * 1000).long().clamp(max=999).to(device)
+        signal, noise = (level[times][:, None, None, None] for level in (self.signal, self.noise))
+        added = torch.randn_like(clean)
+        with torch.autocast(device, torch.bfloat16), sdpa_kernel(self.attention):
+            guess = self.model(signal * clean + noise * added, times, ids)
+        target = signal * added - noise * clean
+        snr = (signal / noise).square().flatten()  # (B,)
+        weight = (1 + snr).clamp(max=6) / (1 + snr)
+        return (weight * (guess.float() - target).square().mean(dim=(1, 2, 3))).mean()

@@ -1,0 +1,60 @@
+"""From checkpoints, finished or not, to a diffusers folder in half precision that StableDiffusionPipeline loads."""
+
+import json
+import os
+import shutil
+
+import torch
+from diffusers import AutoencoderKL, StableDiffusionPipeline
+from transformers import CLIPTokenizer
+
+from training import contact, diffusion, parallel, tokenizer
+from training.plan import Plan
+
+DEFAULTS = {"width": 128, "height": 128, "steps": 20, "guidance": 4.0, "sampler": "DPM++ 2M"}
+
+
+def pipeline(plan: Plan) -> StableDiffusionPipeline:
+    """The model as it stands, from averaged weights. Raises FileNotFoundError before the diffusion stage's first save."""
+    words = CLIPTokenizer.from_pretrained(plan.work / "tokenizer")
+    both = parallel.restore(diffusion.Both(plan, words), plan.work / "diffusion.pt").eval()
+    return StableDiffusionPipeline(
+        vae=load_autoencoder(plan),
+        text_encoder=both.text_encoder,
+        tokenizer=words,
+        unet=both.unet,
+        scheduler=diffusion.make_scheduler(),
+        safety_checker=None,
+        feature_extractor=None,
+        image_encoder=None,
+        requires_safety_checker=False,
+    )
+
+
+def load_autoencoder(plan: Plan) -> AutoencoderKL:
+    """The autoencoder, with the decoder of the last stage once that has begun."""
+    model = AutoencoderKL.from_pretrained(plan.work / "autoencoder").eval()
+    checkpoint = plan.work / "decoder.pt"
+    if checkpoint.exists():
+        model.encoder.requires_grad_(False)
+        model.quant_conv.requires_grad_(False)
+        parallel.restore(model, checkpoint)
+    return model
+
+
+def write(plan: Plan) -> None:
+    """Replace the model in `plan.out` (other files there stay), then draw the contact sheet beside it."""
+    pipe = pipeline(plan)
+    draft = plan.out.with_name(plan.out.name + ".part")
+    shutil.rmtree(draft, ignore_errors=True)
+    pipe.to(torch.float16).save_pretrained(draft, safe_serialization=True)
+    tokenizer.save(pipe.tokenizer, draft / "tokenizer")
+    (draft / "defaults.json").write_text(json.dumps(DEFAULTS, indent=2) + "\n")
+    plan.out.mkdir(parents=True, exist_ok=True)
+    for part in draft.iterdir():
+        target = plan.out / part.name
+        if target.is_dir():
+            shutil.rmtree(target)
+        os.replace(part, target)
+    draft.rmdir()
+    contact.draw(plan.out, plan.out / "contact.png")

@@ -1,0 +1,53 @@
+"""Every number of a training run in one frozen dataclass, so that a toy run differs from the real one only by values."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to make and how long to take over it.
+
+    `minutes` is wall clock for the three trained stages together; rendering comes before and export after it.
+    """
+
+    work: Path = Path("build/training")
+    out: Path = Path("webapp/builtin")
+    minutes: float = 75.0
+    pictures: int = 48_000
+    held_out: int = 512
+    seed: int = 0
+    device: str = "cpu"
+    workers: int = 2  # processes that share the gradients; 1 on a GPU
+    save_seconds: float = 120.0
+
+    autoencoder_channels: tuple[int, ...] = (24, 48, 96, 128)
+    autoencoder_groups: int = 8
+    autoencoder_batch: int = 16  # in pictures of 64x64
+    unet_channels: tuple[int, ...] = (64, 128, 128)
+    unet_groups: int = 16
+    width: int = 128  # of the text encoder and the cross attention
+    text_layers: int = 2
+    text_heads: int = 4
+    diffusion_batch: int = 48
+
+    autoencoder_share: float = 0.195
+    diffusion_share: float = 0.705
+    decoder_share: float = 0.10
+
+    def __post_init__(self) -> None:
+        if self.minutes <= 0 or self.pictures < 1 or self.workers < 1:
+            raise ValueError("minutes, pictures and workers must be positive")
+
+    def seconds(self, share: float) -> float:
+        """The wall clock, in seconds, of a stage that has `share` (0..1) of the run."""
+        return 60 * self.minutes * share
+
+
+def pick_device(name: str) -> str:
+    """`auto` becomes the GPU when there is one; anything else is taken at its word."""
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return name

@@ -1,0 +1,161 @@
+"""A model, ready to draw with: found, loaded onto a device in a precision that suits it, and asked what it draws best."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
+from transformers import CLIPTextModel, CLIPTokenizer
+
+from webapp.engine import hub
+from webapp.engine.latents import LatentSpace
+from webapp.errors import ModelError
+from webapp.schema import Defaults
+
+BUILTIN = Path(__file__).parent.parent / "builtin"
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """`notice` is what its user should know of it, mostly empty; `revision` a hub's commit, empty for a folder."""
+
+    name: str
+    source: str
+    revision: str
+    notice: str
+    unet: UNet2DConditionModel
+    vae: AutoencoderKL
+    text_encoder: CLIPTextModel
+    tokenizer: CLIPTokenizer
+    scheduler_config: Mapping[str, Any]
+    device: torch.device
+    dtype: torch.dtype
+    defaults: Defaults
+    space: LatentSpace
+
+
+def load(
+    source: str | Path,
+    device: str | torch.device | None = None,
+    dtype: torch.dtype | None = None,
+    report: Callable[[str], None] = log.info,
+) -> Checkpoint:
+    """The model at `source`: "builtin", a folder, or an id on the hub. `report` is told what takes long or was not expected.
+
+    Without `device` the best one here is taken; without `dtype` the fastest one that is safe on it. Raises ModelError.
+    """
+    device = torch.device(device) if device else best_device()
+    dtype = dtype or best_dtype(device)
+    name, folder, revision, notice = _find(str(source), report)
+    report(f"Loading {name}.")
+    pipe = _read(folder, name, device, dtype)
+    space = LatentSpace(pipe.vae)
+    return Checkpoint(
+        name=name,
+        source=str(source),
+        revision=revision,
+        notice=notice,
+        unet=pipe.unet,
+        vae=pipe.vae,
+        text_encoder=pipe.text_encoder,
+        tokenizer=pipe.tokenizer,
+        scheduler_config=pipe.scheduler.config,
+        device=device,
+        dtype=dtype,
+        defaults=_defaults(folder, name, pipe.unet, space),
+        space=space,
+    )
+
+
+def best_device() -> torch.device:
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def best_dtype(device: torch.device) -> torch.dtype:
+    """Half precision where the hardware multiplies in it. Never fp16 on a CPU, which is unusably slow there; bf16 on a CPU that
+    has it takes 0.5 to 0.85 of fp32's time, tiny models included."""
+    if device.type == "cuda":
+        ampere = torch.cuda.get_device_capability(device) >= (8, 0)  # is_bf16_supported() counts emulation
+        return torch.bfloat16 if ampere else torch.float16
+    if device.type == "cpu" and _cpu_flags() & {"avx512_bf16", "amx_bf16"}:
+        return torch.bfloat16
+    return torch.float32
+
+
+def _cpu_flags() -> set[str]:
+    """What Linux says the processor can do; elsewhere nothing is known."""
+    about = Path("/proc/cpuinfo")
+    found = re.search(r"^flags\s*:(.*)$", about.read_text(), re.MULTILINE) if about.exists() else None
+    return set(found[1].split()) if found else set()
+
+
+def _find(source: str, report: Callable[[str], None]) -> tuple[str, Path, str, str]:
+    """The model's name, folder, revision and notice."""
+    if source == "builtin":
+        return "built-in", BUILTIN, "", ""
+    folder = Path(source).expanduser()
+    if folder.is_dir():
+        return folder.resolve().name, folder, "", ""
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", source) or source.endswith((".safetensors", ".ckpt")):
+        raise ModelError(f"{source} is neither a model's folder nor a name on the hub, such as {hub.MIRROR}/stable-diffusion-2-1.")
+    repo, notice = hub.living(source)
+    if notice:
+        report(notice)
+    folder = hub.fetch(repo, report)
+    return repo, folder, folder.name, notice
+
+
+def _read(folder: Path, name: str, device: torch.device, dtype: torch.dtype) -> StableDiffusionPipeline:
+    try:
+        kind = hub.variant(hub.files(folder), name)
+        hub.check(json.loads((folder / hub.INDEX).read_text("utf-8")), name)
+        pipe = StableDiffusionPipeline.from_pretrained(
+            folder,
+            variant=kind,
+            use_safetensors=True,
+            local_files_only=True,
+            safety_checker=None,
+            feature_extractor=None,
+            requires_safety_checker=False,
+            **{_dtype_keyword(): dtype},
+        ).to(device)
+    except Exception as error:
+        log.exception("The model %s could not be loaded", name)
+        raise ModelError(hub.sentence(error, name)) from None
+    if not pipe.unet.dtype == pipe.vae.dtype == pipe.text_encoder.dtype == dtype:
+        raise ModelError(f"{name} did not load as {dtype}; this version of diffusers is not one I know.")
+    if pipe.unet.config.in_channels != pipe.vae.config.latent_channels:
+        raise ModelError(f"{name} needs a picture to start from, so it cannot draw from words alone.")
+    return pipe
+
+
+def _dtype_keyword() -> str:
+    """diffusers renamed `torch_dtype` in 0.40; either version passes over the other's word."""
+    major, minor = version("diffusers").split(".")[:2]
+    return "dtype" if (int(major), int(minor)) >= (0, 40) else "torch_dtype"
+
+
+def _defaults(folder: Path, name: str, unet: UNet2DConditionModel, space: LatentSpace) -> Defaults:
+    """What the folder's `defaults.json` says; without one the size the model was trained at and what suits Stable Diffusion."""
+    sidecar = folder / "defaults.json"
+    if sidecar.exists():
+        try:
+            return Defaults.model_validate_json(sidecar.read_text("utf-8"))
+        except ValueError:
+            raise ModelError(f"{name} has a defaults.json that I do not understand.") from None
+    size = unet.config.sample_size
+    height, width = (size, size) if isinstance(size, int) else size
+    return Defaults(
+        width=width * space.factor, height=height * space.factor, steps=25, guidance=7.5, sampler="DPM++ 2M"
+    )

@@ -1,0 +1,67 @@
+"""What happens to a picture on its way, told as it happens. No torch here, so that every wing may import it.
+
+For each picture: `Waiting` any number of times, `Step` 1 to n with `Preview`s between, then one of `Finished`, `Failed`, `Cancelled`.
+`index` is the picture's place in its request's `count`, from 0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from PIL import Image
+
+from webapp.schema import GenerationRequest
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """`ahead` pictures are in line before this one, those being drawn included."""
+
+    index: int
+    ahead: int
+
+
+@dataclass(frozen=True)
+class Step:
+    """`step` of `steps` calls of the UNet are done. Heun makes nearly two to a step asked for, PNDM one more in all."""
+
+    index: int
+    step: int
+    steps: int
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What the model believes the picture will be, after `step`. Small: one pixel a latent, an eighth of the picture's sides."""
+
+    index: int
+    step: int
+    image: Image.Image
+
+
+@dataclass(frozen=True)
+class Finished:
+    """`request` draws this very picture again, alone: every field filled in, `count` 1."""
+
+    index: int
+    image: Image.Image
+    request: GenerationRequest
+
+
+@dataclass(frozen=True)
+class Failed:
+    """`sentence` is what the user is told."""
+
+    index: int
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Cancelled:
+    """The picture was taken back, or the engine closed before it was done."""
+
+    index: int
+
+
+Event = Waiting | Step | Preview | Finished | Failed | Cancelled
+LAST = (Finished, Failed, Cancelled)  # after one of these a picture tells no more

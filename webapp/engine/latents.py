@@ -1,0 +1,66 @@
+"""The space a picture is drawn in: its noise, the way back to pixels, and a cheap look at what is on its way."""
+
+from __future__ import annotations
+
+import torch
+from diffusers import AutoencoderKL
+from diffusers.utils.torch_utils import randn_tensor
+from PIL import Image
+
+from webapp.errors import DrawingFailed
+
+
+class LatentSpace:
+    """The latents of one autoencoder; `factor` pixels to a latent's side. Channels and scale are the autoencoder's own."""
+
+    def __init__(self, vae: AutoencoderKL) -> None:
+        self.vae = vae
+        self.channels: int = vae.config.latent_channels
+        self.factor: int = 2 ** (len(vae.config.block_out_channels) - 1)
+        self._colours = self._fit_colours()  # (channels + 1, 3)
+
+    def noise(self, width: int, height: int, generator: torch.Generator) -> torch.Tensor:
+        """(1, channels, height / factor, width / factor), drawn where `generator` lives, in the model's precision."""
+        shape = (1, self.channels, height // self.factor, width // self.factor)
+        return randn_tensor(shape, generator=generator, device=self.vae.device, dtype=self.vae.dtype)
+
+    def decode(self, latents: torch.Tensor) -> torch.Tensor:
+        """(n, channels, h, w) to pixels from 0 to 1, (n, 3, H, W)."""
+        return (self._pixels(latents) / 2 + 0.5).clamp(0, 1)
+
+    def preview(self, latents: torch.Tensor) -> Image.Image:
+        """A picture of one pixel a latent from (1, channels, h, w), without the decoder."""
+        pixels = _with_one(latents.movedim(1, -1)[0]) @ self._colours  # (h, w, 3)
+        return _image((pixels / 2 + 0.5).clamp(0, 1))
+
+    def _pixels(self, latents: torch.Tensor) -> torch.Tensor:
+        """(n, channels, h, w) to (n, 3, H, W), about -1 to 1."""
+        return self.vae.decode(latents / self.vae.config.scaling_factor, return_dict=False)[0].float()
+
+    @torch.inference_mode()
+    def _fit_colours(self) -> torch.Tensor:
+        """The linear map from a latent to its pixels' mean colour, by least squares over a few decoded patches of noise."""
+        generator = torch.Generator("cpu").manual_seed(0)
+        coarse = self.noise(4 * self.factor, 4 * self.factor * 4, generator)  # (1, channels, 16, 4)
+        latents = coarse.repeat_interleave(2, -1).repeat_interleave(2, -2)  # (1, channels, 32, 8): flat enough to have a colour
+        colours = torch.nn.functional.avg_pool2d(self._pixels(latents), self.factor)  # (1, 3, 32, 8)
+        known, wanted = (rows.movedim(1, -1).reshape(-1, rows.shape[1]).cpu() for rows in (latents.float(), colours))
+        return torch.linalg.lstsq(_with_one(known), wanted).solution.to(self.vae.device)
+
+
+def finished(pixels: torch.Tensor) -> Image.Image:
+    """The picture of one row of `decode`. Raises DrawingFailed when there is none to see: half precision can overflow, and ends
+    in NaN or one colour all over."""
+    if not pixels.isfinite().all() or pixels.max() - pixels.min() < 1 / 255:
+        raise DrawingFailed("This picture came out blank: the model's numbers overflowed. Another seed or lower guidance may help.")
+    return _image(pixels.movedim(0, -1))
+
+
+def _image(pixels: torch.Tensor) -> Image.Image:
+    """A picture of (h, w, 3), 0 to 1."""
+    return Image.fromarray((pixels * 255).round().byte().cpu().numpy())
+
+
+def _with_one(rows: torch.Tensor) -> torch.Tensor:
+    """(..., channels) to (..., channels + 1), a constant appended for the offset."""
+    return torch.nn.functional.pad(rows.float(), (0, 1), value=1.0)

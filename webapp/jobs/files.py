@@ -1,0 +1,35 @@
+"""Where pictures lie: one PNG and one small WebP each, by random name, in a folder or any place fsspec knows."""
+
+from __future__ import annotations
+
+import io
+
+import fsspec
+from PIL import Image
+
+THUMBNAIL = 512  # pixels, the longer side at most
+
+
+class Files:
+    """Pictures at `place`, a folder or an fsspec URL. Names come from the store, never from a visitor."""
+
+    def __init__(self, place: str) -> None:
+        self.system, self.root = fsspec.core.url_to_fs(place)
+        self.system.makedirs(self.root, exist_ok=True)
+
+    def save(self, name: str, png: bytes) -> None:
+        """Both files of a picture; each is there whole or not at all."""
+        small = io.BytesIO()
+        with Image.open(io.BytesIO(png)) as image:
+            image.thumbnail((THUMBNAIL, THUMBNAIL))
+            image.save(small, "WEBP", quality=85)
+        self._write(f"{name}.webp", small.getvalue())
+        self._write(f"{name}.png", png)
+
+    def read(self, name: str) -> bytes:
+        """Raises FileNotFoundError."""
+        return self.system.cat_file(f"{self.root}/{name}")
+
+    def _write(self, name: str, data: bytes) -> None:
+        with self.system.transaction, self.system.open(f"{self.root}/{name}", "wb") as file:
+            file.write(data)

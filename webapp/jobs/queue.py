@@ -1,0 +1,177 @@
+"""Submit, cancel, whose turn it is, and what each person sees of their jobs. Turns go round between people, not between requests."""
+
+from __future__ import annotations
+
+import base64
+import threading
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from PIL import Image
+
+from webapp import metadata
+from webapp.errors import Busy, NotFound
+from webapp.jobs.events import Events
+from webapp.jobs.files import Files
+from webapp.jobs.store import CANCELLED, FAILED, QUEUED, Job, Picture, Store, new_id
+from webapp.schema import Defaults, GenerationRequest, JobView, PictureView
+
+MOST_WAITING = 50  # active jobs of one person
+MOST_ATTEMPTS = 3  # a job that takes the server down with it so often is given up
+LEASE = 10.0  # seconds a worker may be silent before its jobs go to another
+
+
+def turns(waiting: Sequence[tuple[str, str]], served: Mapping[str, float]) -> list[str]:
+    """The ids of `waiting`, (id, owner) oldest first, in the order of their turns.
+
+    Everybody's first comes before anybody's second; within a round, whoever was `served` (a time) longest ago or never comes first.
+    """
+    rounds: Counter[str] = Counter()
+    places = []
+    for arrival, (id, owner) in enumerate(waiting):
+        places.append((rounds[owner], served.get(owner, 0.0), arrival, id))
+        rounds[owner] += 1
+    return [id for *_, id in sorted(places)]
+
+
+class Queue:
+    """The one way in and out of the store while the app runs. All its methods may be called from any thread."""
+
+    def __init__(self, store: Store, files: Files, events: Events) -> None:
+        self.store, self.files, self.events = store, files, events
+        self._live: dict[str, dict[int, PictureView]] = {}  # progress of what is being drawn; not worth keeping
+        self._change = threading.Condition()
+        self._changes = 0
+
+    # -- for people
+
+    def submit(self, owner: str, request: GenerationRequest, key: str = "") -> Job:
+        """Queues the request and gives it a seed. The same `key` again gives the same job. Raises Busy."""
+        if self.store.active_of(owner) >= MOST_WAITING:
+            raise Busy(f"You have {MOST_WAITING} requests waiting already. Please let some finish first.")
+        job = self.store.add(owner, request.seeded(), key or new_id())
+        self._tell(job)
+        return job
+
+    def cancel(self, owner: str, id: str) -> Job:
+        """Ends the owner's job, waiting or running; pictures already finished stay. Raises NotFound."""
+        job = self.find(owner, id)
+        ended = self.store.end(id, CANCELLED)
+        if ended:
+            self._tell(ended)
+        return ended or job
+
+    def find(self, owner: str, id: str) -> Job:
+        """Raises NotFound, also when the job is somebody else's."""
+        job = self.store.job(id, owner)
+        if job is None:
+            raise NotFound("There is no such request of yours.")
+        return job
+
+    def picture(self, owner: str, id: str) -> Picture:
+        """Raises NotFound, also when the picture is somebody else's."""
+        picture = self.store.picture(id, owner)
+        if picture is None:
+            raise NotFound("There is no such picture of yours.")
+        return picture
+
+    def views(self, jobs: Sequence[Job], defaults: Defaults | None) -> list[JobView]:
+        """What the owner of these jobs sees of them."""
+        order = self.order() if any(job.state == QUEUED for job in jobs) else []
+        kept = self.store.pictures_of([job.id for job in jobs])
+        return [self._view(job, kept[job.id], order, defaults) for job in jobs]
+
+    def _view(self, job: Job, kept: Sequence[Picture], order: list[str], defaults: Defaults | None) -> JobView:
+        asked, there = job.request, {picture.number: picture for picture in kept}
+        live = self._live.get(job.id, {})
+        pictures = []
+        for number in range(asked.count):
+            view = live.get(number) or PictureView(number=number, seed=asked.picture(number).seed)
+            pictures.append(view.model_copy(update={"id": there[number].id}) if number in there else view)
+        size = kept[0].request if kept else asked
+        return JobView(
+            id=job.id,
+            state=job.state,
+            error=job.error,
+            ahead=order.index(job.id) if job.id in order else 0,
+            prompt=asked.prompt,
+            width=size.width or (defaults.width if defaults else 512),
+            height=size.height or (defaults.height if defaults else 512),
+            created=job.created,
+            pictures=pictures,
+        )
+
+    def order(self) -> list[str]:
+        """The ids of all queued jobs in the order of their turns."""
+        return turns(*self.store.waiting())
+
+    # -- for workers
+
+    def claim(self, worker: str) -> Job | None:
+        """The next job in fair turn, now `worker`'s; None if nothing waits."""
+        for id in self.order():
+            job = self.store.claim(id, worker, LEASE)
+            if job is None:
+                continue  # another worker's, or just cancelled
+            if job.attempts > MOST_ATTEMPTS:
+                self.end(job, FAILED, "The server stopped each time it tried to draw this, so it gave up.", worker)
+                continue
+            self._tell(job)
+            return job
+        return None
+
+    def missing(self, job: Job) -> list[int]:
+        """The numbers of the job's pictures that are not kept yet."""
+        there = {picture.number for picture in self.store.pictures_of([job.id])[job.id]}
+        return [number for number in range(job.request.count) if number not in there]
+
+    def progress(self, job: Job, number: int, *, preview: bytes = b"", **facts: int | str) -> None:
+        """Live facts about picture `number`: `ahead`, `step`, `steps`, `error`; `preview` as WebP bytes."""
+        live = self._live.setdefault(job.id, {})
+        view = live.get(number) or PictureView(number=number, seed=job.request.picture(number).seed)
+        if preview:
+            facts["preview"] = "data:image/webp;base64," + base64.b64encode(preview).decode()
+        live[number] = view.model_copy(update=facts)
+        self.events.changed(job.owner, job.id)
+
+    def keep(self, job: Job, number: int, image: Image.Image, request: GenerationRequest, model: str) -> None:
+        """Keeps a finished picture: first the files, then the row, so that what the store lists is really there."""
+        picture = Picture(new_id(), job.id, number, job.owner, request, time.time())
+        self.files.save(picture.id, metadata.to_png(image, request, model))
+        self.store.keep(picture)
+        self.events.changed(job.owner, job.id)
+
+    def end(self, job: Job, state: str, error: str, worker: str) -> None:
+        """The job's last word from the worker that has it; nothing if it was cancelled or given to another meanwhile."""
+        ended = self.store.end(job.id, state, error, worker)
+        self._live.pop(job.id, None)
+        self._tell(ended or job)
+
+    def renew(self, worker: str) -> set[str]:
+        """Tells that `worker` lives; the ids of the jobs it still has. Jobs of silent workers go back into the queue."""
+        held = self.store.renew(worker, LEASE)
+        for job in self.store.release():
+            self._tell(job)
+        return held
+
+    def release(self, worker: str) -> None:
+        """Gives all of `worker`'s jobs back into the queue."""
+        for job in self.store.release(worker):
+            self._live.pop(job.id, None)
+            self._tell(job)
+
+    def wait(self, seen: int, timeout: float) -> int:
+        """Waits until something changed after `seen`, an earlier answer of this method, or for `timeout` seconds."""
+        with self._change:
+            self._change.wait_for(lambda: self._changes != seen, timeout)
+            return self._changes
+
+    def _tell(self, job: Job) -> None:
+        """A turn was taken, ended or asked for: wakes the workers and tells everyone whose place may have moved."""
+        with self._change:
+            self._changes += 1
+            self._change.notify_all()
+        self.events.changed(job.owner, job.id)
+        for id, owner in self.store.waiting()[0]:
+            self.events.changed(owner, id)

@@ -1,0 +1,228 @@
+"""What lasts: jobs and pictures in a database. Every change is one statement, so a server may be killed between any two."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import (
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    create_engine,
+    event,
+    func,
+    insert,
+    select,
+    update,
+)
+from sqlalchemy.exc import IntegrityError
+
+from webapp.schema import GenerationRequest
+
+QUEUED, RUNNING, DONE, FAILED, CANCELLED = ("queued", "running", "done", "failed", "cancelled")
+ACTIVE = (QUEUED, RUNNING)
+
+_tables = MetaData()
+_jobs = Table(
+    "jobs",
+    _tables,
+    Column("id", String(32), primary_key=True),
+    Column("owner", String(64), nullable=False),
+    Column("key", String(64), nullable=False),  # two submits of one owner with one key are one job
+    Column("request", Text, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("error", Text, nullable=False, default=""),
+    Column("created", Float, nullable=False),  # seconds since 1970, as all times here
+    Column("started", Float),
+    Column("finished", Float),
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("worker", String(64)),
+    Column("lease", Float),  # until when the worker has it without a word
+    UniqueConstraint("owner", "key"),
+    Index("jobs_by_state", "state", "owner", "created"),
+    Index("jobs_by_owner", "owner", "created"),
+)
+_pictures = Table(
+    "pictures",
+    _tables,
+    Column("id", String(32), primary_key=True),
+    Column("job", String(32), ForeignKey("jobs.id"), nullable=False),
+    Column("number", Integer, nullable=False),  # its place among the job's pictures, from 0
+    Column("owner", String(64), nullable=False),
+    Column("request", Text, nullable=False),  # resolved, for this picture alone
+    Column("created", Float, nullable=False),
+    UniqueConstraint("job", "number"),
+    Index("pictures_by_owner", "owner", "created"),
+)
+
+
+def new_id() -> str:
+    """An id that nobody can guess: 128 bits."""
+    return secrets.token_urlsafe(16)
+
+
+@dataclass(frozen=True)
+class Job:
+    id: str
+    owner: str
+    request: GenerationRequest
+    state: str
+    error: str
+    created: float
+    started: float | None
+    finished: float | None
+    attempts: int
+
+    @property
+    def active(self) -> bool:
+        return self.state in ACTIVE
+
+
+@dataclass(frozen=True)
+class Picture:
+    id: str
+    job: str
+    number: int
+    owner: str
+    request: GenerationRequest
+    created: float
+
+
+class Store:
+    """Jobs and pictures at a database URL, or in a SQLite file in the folder `place`."""
+
+    def __init__(self, place: Path | str) -> None:
+        if isinstance(place, Path):
+            place.mkdir(parents=True, exist_ok=True)
+            place = f"sqlite:///{place / 'jobs.db'}"
+        self.database = create_engine(place)
+        if self.database.dialect.name == "sqlite":
+            event.listen(self.database, "connect", _prepare_sqlite)
+        _tables.create_all(self.database)
+
+    def close(self) -> None:
+        self.database.dispose()
+
+    # -- jobs
+
+    def add(self, owner: str, request: GenerationRequest, key: str) -> Job:
+        """A new queued job; or, if this owner has sent this `key` before, the job that it made then."""
+        row = {"id": new_id(), "owner": owner, "key": key, "request": request.model_dump_json(), "state": QUEUED, "created": time.time()}
+        try:
+            with self.database.begin() as db:
+                return _job(db.execute(insert(_jobs).values(row).returning(_jobs)).one())
+        except IntegrityError:
+            with self.database.connect() as db:
+                return _job(db.execute(select(_jobs).where(_jobs.c.owner == owner, _jobs.c.key == key)).one())
+
+    def job(self, id: str, owner: str | None = None) -> Job | None:
+        """The job, if there is one and (unless None) it is this owner's."""
+        with self.database.connect() as db:
+            mine = True if owner is None else _jobs.c.owner == owner
+            row = db.execute(select(_jobs).where(_jobs.c.id == id, mine)).one_or_none()
+        return _job(row) if row else None
+
+    def jobs_of(self, owner: str, limit: int) -> list[Job]:
+        """The owner's latest jobs and all that are still active, newest first."""
+        with self.database.connect() as db:
+            latest = select(_jobs.c.id).where(_jobs.c.owner == owner).order_by(_jobs.c.created.desc()).limit(limit)
+            which = _jobs.c.id.in_(latest) | ((_jobs.c.owner == owner) & _jobs.c.state.in_(ACTIVE))
+            return [_job(row) for row in db.execute(select(_jobs).where(which).order_by(_jobs.c.created.desc()))]
+
+    def waiting(self) -> tuple[list[tuple[str, str]], dict[str, float]]:
+        """(id, owner) of every queued job, oldest first, and when each of their owners was last served."""
+        with self.database.connect() as db:
+            queued = db.execute(select(_jobs.c.id, _jobs.c.owner).where(_jobs.c.state == QUEUED).order_by(_jobs.c.created)).all()
+            served = select(_jobs.c.owner, func.max(_jobs.c.started)).group_by(_jobs.c.owner)
+            served = served.where(_jobs.c.owner.in_({owner for _, owner in queued}), _jobs.c.started.is_not(None))
+            return [(id, owner) for id, owner in queued], dict(db.execute(served).tuples().all())
+
+    def active_of(self, owner: str) -> int:
+        with self.database.connect() as db:
+            return db.execute(select(func.count()).where(_jobs.c.owner == owner, _jobs.c.state.in_(ACTIVE))).scalar_one()
+
+    def claim(self, id: str, worker: str, lease: float) -> Job | None:
+        """Job `id` for `worker`, who must `renew` it within `lease` seconds; None if somebody else was faster."""
+        now = time.time()
+        taken = update(_jobs).where(_jobs.c.id == id, _jobs.c.state == QUEUED)
+        taken = taken.values(state=RUNNING, worker=worker, started=now, lease=now + lease, attempts=_jobs.c.attempts + 1)
+        with self.database.begin() as db:
+            row = db.execute(taken.returning(_jobs)).one_or_none()
+        return _job(row) if row else None
+
+    def renew(self, worker: str, lease: float) -> set[str]:
+        """The ids of the jobs that `worker` still holds, each for another `lease` seconds."""
+        mine = update(_jobs).where(_jobs.c.worker == worker, _jobs.c.state == RUNNING).values(lease=time.time() + lease)
+        with self.database.begin() as db:
+            return set(db.execute(mine.returning(_jobs.c.id)).scalars())
+
+    def release(self, worker: str | None = None) -> list[Job]:
+        """Back into the queue: every running job of `worker`, or (None) every one whose lease has run out."""
+        whose = _jobs.c.lease < time.time() if worker is None else _jobs.c.worker == worker
+        back = update(_jobs).where(_jobs.c.state == RUNNING, whose).values(state=QUEUED, worker=None, lease=None)
+        with self.database.begin() as db:
+            return [_job(row) for row in db.execute(back.returning(_jobs))]
+
+    def end(self, id: str, state: str, error: str = "", worker: str | None = None) -> Job | None:
+        """An active job's last word; None if it was over already or (unless None) is not this worker's."""
+        assert state in (DONE, FAILED, CANCELLED)
+        mine = True if worker is None else _jobs.c.worker == worker
+        over = update(_jobs).where(_jobs.c.id == id, _jobs.c.state.in_(ACTIVE), mine)
+        with self.database.begin() as db:
+            row = db.execute(over.values(state=state, error=error, finished=time.time()).returning(_jobs)).one_or_none()
+        return _job(row) if row else None
+
+    # -- pictures
+
+    def keep(self, picture: Picture) -> bool:
+        """Keeps a picture; False if the job has that picture already."""
+        try:
+            with self.database.begin() as db:
+                db.execute(insert(_pictures).values({**vars(picture), "request": picture.request.model_dump_json()}))
+            return True
+        except IntegrityError:
+            return False
+
+    def picture(self, id: str, owner: str) -> Picture | None:
+        with self.database.connect() as db:
+            row = db.execute(select(_pictures).where(_pictures.c.id == id, _pictures.c.owner == owner)).one_or_none()
+        return _picture(row) if row else None
+
+    def pictures_of(self, jobs: Sequence[str]) -> dict[str, list[Picture]]:
+        """The pictures of each of these jobs, in order."""
+        found: dict[str, list[Picture]] = {job: [] for job in jobs}
+        with self.database.connect() as db:
+            for row in db.execute(select(_pictures).where(_pictures.c.job.in_(jobs)).order_by(_pictures.c.number)):
+                found[row.job].append(_picture(row))
+        return found
+
+    def recent(self, owner: str, limit: int) -> list[Picture]:
+        """The owner's latest pictures, newest first."""
+        with self.database.connect() as db:
+            latest = select(_pictures).where(_pictures.c.owner == owner).order_by(_pictures.c.created.desc(), _pictures.c.number)
+            return [_picture(row) for row in db.execute(latest.limit(limit))]
+
+
+def _prepare_sqlite(connection, _record) -> None:  # noqa: ANN001
+    for line in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=10000", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {line}")
+
+
+def _job(row) -> Job:  # noqa: ANN001
+    request = GenerationRequest.model_validate_json(row.request)
+    return Job(row.id, row.owner, request, row.state, row.error, row.created, row.started, row.finished, row.attempts)
+
+
+def _picture(row) -> Picture:  # noqa: ANN001
+    return Picture(row.id, row.job, row.number, row.owner, GenerationRequest.model_validate_json(row.request), row.created)

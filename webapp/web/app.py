@@ -1,0 +1,66 @@
+"""The app put together: the house behind the door, the checks at it, and the pages in front."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from dataclasses import replace
+from pathlib import Path
+
+from flask import Flask, Response, jsonify, render_template, request
+from werkzeug.exceptions import HTTPException
+
+from webapp import __version__
+from webapp.errors import AppError, Busy
+from webapp.settings import Settings
+from webapp.web import access, pages
+from webapp.web.house import House
+
+ROOT = Path(__file__).resolve().parents[2]
+log = logging.getLogger(__name__)
+
+
+def create_app(settings: Settings) -> Flask:
+    """The app, its workers already loading the model. A run that others can reach gets a random token if it has none."""
+    if settings.shared and not settings.token:
+        settings = replace(settings, token=secrets.token_urlsafe(32))
+    app = Flask("webapp", template_folder=ROOT / "templates", static_folder=ROOT / "static")
+    app.jinja_env.globals["version"] = __version__
+    access.guard(app, settings)
+    app.register_blueprint(pages.pages)
+    app.register_error_handler(AppError, _show_error)
+    app.register_error_handler(HTTPException, _show_http_error)
+    app.register_error_handler(Exception, _show_surprise)
+
+    app.extensions["house"] = House.build(settings)
+    app.extensions["house"].workers.start()
+    return app
+
+
+def _answer(sentence: str, status: int) -> tuple[Response | str, int]:
+    if pages.wants_json():
+        return jsonify(error=sentence), status
+    return render_template("error.html", sentence=sentence, status=status), status
+
+
+def _show_error(error: AppError):  # noqa: ANN202
+    answer, status = _answer(error.sentence, error.status)
+    headers = {"Retry-After": str(error.retry_after)} if isinstance(error, Busy) else {}
+    return answer, status, headers
+
+
+_SENTENCES = {
+    404: "There is nothing at this address.",
+    405: "This address does not take that kind of request.",
+    413: "That is more than this page takes at once. Please send less.",
+}
+
+
+def _show_http_error(error: HTTPException):  # noqa: ANN202
+    status = error.code or 500
+    return _answer(_SENTENCES.get(status, "That request could not be understood."), status)
+
+
+def _show_surprise(error: Exception):  # noqa: ANN202
+    log.exception("%s %s", request.method, request.path)
+    return _answer("Something went wrong on the server. Nothing of yours is lost; please try again.", 500)

@@ -1,0 +1,167 @@
+"""The pages people see, and what their scripts ask for. Each works without JavaScript; with it, the same views come as JSON."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+
+from flask import Blueprint, Response, jsonify, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response as AnyResponse
+
+from webapp.errors import Busy, InvalidRequest, NotFound
+from webapp.jobs.store import Job
+from webapp.schema import MAX_PROMPT, RANGES, SAMPLERS, GenerationRequest, JobView
+from webapp.web.access import person
+from webapp.web.house import house
+
+SHOWN = 40  # jobs on the light table
+STREAMS = 6  # open event streams of one person
+HEARTBEAT = 15.0  # seconds between signs of life on a quiet stream
+PACE = 0.1  # seconds between two messages on a stream at least
+EXAMPLES = (
+    "a castle on a hill at sunset",
+    "a white elephant by the beach",
+    "edinburgh castle in the snow",
+    "a lighthouse in a storm at night",
+    "a small red star left of a blue square on a white background",
+)
+
+pages = Blueprint("pages", __name__)
+
+
+@pages.app_template_filter("ordinal")
+def ordinal(number: int) -> str:
+    ending = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{ending}"
+
+
+def wants_json() -> bool:
+    """Whether a script asks, rather than a person's browser for a page."""
+    return request.accept_mimetypes.best_match(["text/html", "application/json"]) == "application/json"
+
+
+def _views(jobs: list[Job]) -> list[JobView]:
+    return house().queue.views(jobs, house().workers.model.defaults)
+
+
+def _table() -> list[JobView]:
+    return _views(house().store.jobs_of(person(), SHOWN))
+
+
+def _create_page(fields: dict[str, str], errors: dict[str, str], status: int = 200) -> tuple[str, int]:
+    page = render_template(
+        "create.html",
+        jobs=_table(),
+        model=house().workers.model,
+        fields=fields,
+        errors=errors,
+        samplers=SAMPLERS,
+        ranges=RANGES,
+        max_prompt=MAX_PROMPT,
+        examples=EXAMPLES,
+    )
+    return page, status
+
+
+@pages.get("/")
+def create():  # noqa: ANN201
+    return _create_page(request.args.to_dict(), {})
+
+
+@pages.post("/generate")
+def generate():  # noqa: ANN201
+    fields = request.form.to_dict()
+    try:
+        job = house().queue.submit(person(), GenerationRequest.read(fields), request.form.get("key", "")[:64])
+    except InvalidRequest as error:
+        if wants_json():
+            return jsonify(error=error.sentence, fields=error.fields), error.status
+        return _create_page(fields, error.fields, error.status)
+    if wants_json():
+        return jsonify(_views([job])[0].model_dump()), 202
+    return redirect(url_for("pages.job", id=job.id), 303)
+
+
+@pages.get("/jobs")
+def jobs() -> Response:
+    return jsonify(jobs=[view.model_dump() for view in _table()], model=house().workers.model.model_dump())
+
+
+@pages.get("/jobs/<id>")
+def job(id: str):  # noqa: ANN201
+    found = house().queue.find(person(), id)
+    view = _views([found])[0]
+    if wants_json():
+        return jsonify(view.model_dump())
+    kept = house().store.pictures_of([id])[id]
+    return render_template("job.html", job=view, request=found.request, kept=kept, model=house().workers.model)
+
+
+@pages.post("/jobs/<id>/cancel")
+def cancel(id: str) -> AnyResponse:
+    cancelled = house().queue.cancel(person(), id)
+    if wants_json():
+        return jsonify(_views([cancelled])[0].model_dump())
+    return redirect(url_for("pages.create"), 303)
+
+
+@pages.get("/pictures/<id>.<any(png,webp):kind>")
+def picture(id: str, kind: str) -> Response:
+    found = house().queue.picture(person(), id)
+    try:
+        data = house().files.read(f"{found.id}.{kind}")
+    except FileNotFoundError:
+        raise NotFound("The file of this picture is gone from the server's disk.") from None
+    response = Response(data, mimetype=f"image/{kind}")
+    response.headers["Cache-Control"] = "private, max-age=31536000, immutable"
+    if kind == "png":
+        response.headers["Content-Disposition"] = f'inline; filename="picture-{found.request.seed}.png"'
+    return response
+
+
+@pages.get("/events")
+def events() -> Response:
+    """The light table as a stream of server-sent events: all of it first, then each job as it changes, and the model's state.
+
+    A message holds the whole state of what it is about, so whoever lost some just connects again. A preview that this stream has
+    sent already is left out.
+    """
+    home, owner = house(), person()
+    if home.events.count(owner) >= STREAMS:
+        raise Busy("Too many of your tabs are open to tell them all live; this one asks now and then instead.")
+
+    def stream() -> Iterator[str]:
+        sent: dict[tuple[str, int], str] = {}
+        with home.events.listen(owner) as listener:
+            model = home.workers.model
+            yield _message("model", model.model_dump())
+            for view in reversed(home.queue.views(home.store.jobs_of(owner, SHOWN), model.defaults)):
+                yield _message("job", _slim(view, sent))
+            while (changed := listener.wait(1.0 if model.state == "loading" else HEARTBEAT)) is not None:
+                if home.workers.model != model:
+                    model = home.workers.model
+                    yield _message("model", model.model_dump())
+                found = [job for id in changed if (job := home.store.job(id, owner))]
+                for view in home.queue.views(found, model.defaults):
+                    yield _message("job", _slim(view, sent))
+                if not changed:
+                    yield ": still here\n\n"
+                time.sleep(PACE)
+
+    return Response(stream(), mimetype="text/event-stream", headers={"X-Accel-Buffering": "no"})
+
+
+def _message(kind: str, facts: dict) -> str:
+    return f"event: {kind}\ndata: {json.dumps(facts)}\n\n"
+
+
+def _slim(view: JobView, sent: dict[tuple[str, int], str]) -> dict:
+    facts = view.model_dump()
+    for picture in facts["pictures"]:
+        place = (view.id, picture["number"])
+        if picture["preview"] == sent.get(place):
+            picture["preview"] = ""
+        else:
+            sent[place] = picture["preview"]
+    return facts
