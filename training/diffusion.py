@@ -137,7 +137,9 @@ class Denoising:
         captions = pictures.load(plan.work, "train")[1]
         self.captions = Captions(words, captions, pictures.scenes.vocabulary())
         # At 64 positions and fewer, plain attention beats the fused kernel on a CPU by a sixth of the whole step.
-        self.attention = [SDPBackend.MATH] if plan.device == "cpu" else [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
+        self.attention = (
+            [SDPBackend.MATH] if plan.device == "cpu" else [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
+        )
         self.signal, self.noise = (level.to(plan.device) for level in signal_and_noise())
 
     def loss(self, progress: float) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from diffusers import AutoencoderKL, StableDiffusionPipeline
 from transformers import CLIPTokenizer
 
-from training import contact, diffusion, parallel, tokenizer
+from training import card, contact, diffusion, parallel, tokenizer
 from training.plan import Plan
 
 DEFAULTS = {"width": 128, "height": 128, "steps": 20, "guidance": 4.0, "sampler": "DPM++ 2M"}
@@ -57,4 +57,5 @@ def write(plan: Plan) -> None:
             shutil.rmtree(target)
         os.replace(part, target)
     draft.rmdir()
+    card.write(plan)
     contact.draw(plan.out, plan.out / "contact.png")

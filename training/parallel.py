@@ -6,6 +6,7 @@ from the last checkpoint, its clock included.
 """
 
 import os
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -79,8 +80,7 @@ def train(build: Callable[[], Task], settings: Settings) -> None:
     context = mp.get_context("spawn")
     barrier = context.Barrier(settings.workers)
     others = [
-        context.Process(target=_work, args=(rank, build, settings, memory, barrier), daemon=True)
-        for rank in range(1, settings.workers)
+        context.Process(target=_work, args=(rank, build, settings, memory, barrier), daemon=True) for rank in range(1, settings.workers)
     ]
     for process in others:
         process.start()
@@ -168,10 +168,11 @@ def _shares(model: nn.Module, workers: int) -> list[list[str]]:
 
 
 def _work(rank: int, build: Callable[[], Task], settings: Settings, memory: Memory, barrier: Barrier | None) -> None:
-    """One worker's whole life. Two barriers a step: gradients are complete; parameters are new."""
+    """One worker's whole life. Three barriers a step: gradients are complete; parameters are new; the clock is."""
     if settings.workers > 1:
         torch.set_num_threads(1)
-    parent = os.getppid()
+    if rank:
+        threading.Thread(target=_watch, args=(os.getppid(),), daemon=True).start()
     task = build()
     model = task.model.to(settings.device).train()
     windows = {name: _views(model, getattr(memory, name)) for name in VECTORS}
@@ -181,6 +182,8 @@ def _work(rank: int, build: Callable[[], Task], settings: Settings, memory: Memo
             value.data, value.grad = windows["values"][name], gradients[rank][name]
     mine = _shares(model, settings.workers)[rank]
     torch.manual_seed(hash((settings.seed, rank, int(memory.clock[0]))) % 2**63)
+    if barrier:
+        barrier.wait(PATIENCE)  # the clock starts when everybody is here
     report = _Report(settings, memory) if rank == 0 else None
 
     while memory.clock[1] < settings.seconds:
@@ -203,8 +206,13 @@ def _work(rank: int, build: Callable[[], Task], settings: Settings, memory: Memo
             report.tick()
         if barrier:
             barrier.wait(PATIENCE)
-            if rank and os.getppid() != parent:
-                return  # the first process is gone, and with it the reason to work
+
+
+def _watch(parent: int) -> None:
+    """End this worker when the first process is gone, even one that waits for it at a barrier."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
 
 
 def _update(name: str, grad: Tensor, views: dict[str, Tensor], step: int, rate: float, decay: float) -> None:

@@ -55,5 +55,3 @@ def _alphabet() -> list[str]:
     shown = [*range(ord("!"), ord("~") + 1), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     hidden = [byte for byte in range(256) if byte not in shown]
     return [chr(byte) for byte in shown] + [chr(256 + index) for index in range(len(hidden))]
-
-

@@ -53,6 +53,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _serve(options: dict) -> int:
+    import signal
+
     from webapp.web.app import create_app
     from webapp.web.server import Server
 
@@ -61,6 +63,7 @@ def _serve(options: dict) -> int:
     token = server.app.extensions["house"].settings.token
     print(f"Text-to-Image Generator: {server.address}/{f'?token={token}' if token else ''}", flush=True)
     print("The page is open already; the model loads meanwhile. Ctrl+C stops.", flush=True)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as with Ctrl+C: unfinished jobs go back into the queue
     server.serve()
     return 0
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 from collections.abc import Callable, Mapping
@@ -53,8 +52,10 @@ def load(
 
     Without `device` the best one here is taken; without `dtype` the fastest one that is safe on it. Raises ModelError.
     """
-    device = torch.device(device) if device else best_device()
+    device = _usable(device) if device else best_device()
     dtype = dtype or best_dtype(device)
+    if (device.type, dtype) == ("cpu", torch.float16):
+        raise ModelError("A CPU cannot draw in fp16 in any bearable time. Please choose fp32, or bf16 where it has that.")
     name, folder, revision, notice = _find(str(source), report)
     report(f"Loading {name}.")
     pipe = _read(folder, name, device, dtype)
@@ -74,6 +75,13 @@ def load(
         defaults=_defaults(folder, name, pipe.unet, space),
         space=space,
     )
+
+
+def _usable(device: str | torch.device) -> torch.device:
+    try:
+        return torch.empty(0, device=device).device
+    except (RuntimeError, AssertionError):  # a word that is no device, or a build of torch without it
+        raise ModelError(f"PyTorch has no device {device} here. The best one it has is {best_device().type}.") from None
 
 
 def best_device() -> torch.device:
@@ -118,11 +126,9 @@ def _find(source: str, report: Callable[[str], None]) -> tuple[str, Path, str, s
 
 def _read(folder: Path, name: str, device: torch.device, dtype: torch.dtype) -> StableDiffusionPipeline:
     try:
-        kind = hub.variant(hub.files(folder), name)
-        hub.check(json.loads((folder / hub.INDEX).read_text("utf-8")), name)
         pipe = StableDiffusionPipeline.from_pretrained(
             folder,
-            variant=kind,
+            variant=hub.inspect(folder, name),
             use_safetensors=True,
             local_files_only=True,
             safety_checker=None,
@@ -130,8 +136,10 @@ def _read(folder: Path, name: str, device: torch.device, dtype: torch.dtype) -> 
             requires_safety_checker=False,
             **{_dtype_keyword(): dtype},
         ).to(device)
+    except ModelError:
+        raise
     except Exception as error:
-        log.exception("The model %s could not be loaded", name)
+        log.exception("%s could not be loaded", name)
         raise ModelError(hub.sentence(error, name)) from None
     if not pipe.unet.dtype == pipe.vae.dtype == pipe.text_encoder.dtype == dtype:
         raise ModelError(f"{name} did not load as {dtype}; this version of diffusers is not one I know.")
@@ -156,6 +164,4 @@ def _defaults(folder: Path, name: str, unet: UNet2DConditionModel, space: Latent
             raise ModelError(f"{name} has a defaults.json that I do not understand.") from None
     size = unet.config.sample_size
     height, width = (size, size) if isinstance(size, int) else size
-    return Defaults(
-        width=width * space.factor, height=height * space.factor, steps=25, guidance=7.5, sampler="DPM++ 2M"
-    )
+    return Defaults(width=width * space.factor, height=height * space.factor, steps=25, guidance=7.5, sampler="DPM++ 2M")

