@@ -1,4 +1,4 @@
-"""Noise and pixels, as diffusers' own pipeline has them, and previews that resemble what is decoded."""
+"""Noise and pixels, as diffusers' own pipeline has them, and previews by a linear map."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 import tiny
 import torch
+from PIL import Image
 
 from webapp.engine.latents import LatentSpace, finished
 from webapp.errors import DrawingFailed
+
+CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
@@ -22,12 +25,63 @@ def space(pipe) -> LatentSpace:
 
 
 def some_latents(space: LatentSpace, seed: int = 3) -> torch.Tensor:
-    return space.noise(128, 64, torch.Generator().manual_seed(seed))
+    return space.noise(128, 64, torch.Generator("cpu").manual_seed(seed))
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
-def test_noise_is_the_pipelines(pipe, dtype: torch.dtype) -> None:
-    space = LatentSpace.__new__(LatentSpace)
-    space.vae, space.channels, space.factor = torch.nn.Linear(1, 1), 4, 8
-    wanted = pipe.prepare_latents(1, 4, 64, 128, dtype, torch.device("cpu"), torch.Generator("cpu").manual_seed(3))
-    assert torch.equal(some_latents(space).to(dtype), wanted)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_noise_is_the_pipelines(dtype: torch.dtype) -> None:
+    pipe = tiny.pipeline().to(dtype)
+    wanted = pipe.prepare_latents(1, 4, 64, 128, dtype, CPU, torch.Generator("cpu").manual_seed(3))
+    noise = some_latents(LatentSpace(pipe.vae))
+    assert noise.shape == (1, 4, 8, 16)
+    assert torch.equal(noise, wanted)
+
+
+def test_the_same_seed_is_nearly_the_same_noise_in_every_precision(space: LatentSpace) -> None:
+    halves = LatentSpace(tiny.pipeline().to(torch.bfloat16).vae)
+    assert torch.allclose(some_latents(halves).float(), some_latents(space), rtol=0.01, atol=0.01)
+
+
+@torch.inference_mode()
+def test_pictures_are_the_pipelines(pipe, space: LatentSpace) -> None:
+    latents = torch.cat([some_latents(space, seed) for seed in (1, 2)])
+    images = [finished(pixels) for pixels in space.decode(latents)]
+    decoded = pipe.vae.decode(latents / pipe.vae.config.scaling_factor).sample
+    for image, wanted in zip(images, pipe.image_processor.postprocess(decoded), strict=True):
+        assert image.size == wanted.size == (128, 64)
+        assert image.tobytes() == wanted.tobytes()
+
+
+@torch.inference_mode()
+def test_a_linear_decoder_is_fitted_exactly() -> None:
+    class Linear:
+        """A decoder whose pixels are a linear map of the latents, blown up."""
+
+        config = tiny.pipeline().vae.config
+        device, dtype = CPU, torch.float32
+        colours = torch.tensor([[0.3, -0.2, 0.1], [0.1, 0.2, 0.3], [-0.2, 0.1, 0.0], [0.0, 0.1, -0.1]])
+
+        def decode(self, latents: torch.Tensor, return_dict: bool) -> tuple[torch.Tensor]:
+            pixels = torch.einsum("nchw,cd->ndhw", latents * self.config.scaling_factor, self.colours)
+            return ((pixels + 0.05).repeat_interleave(8, -1).repeat_interleave(8, -2),)
+
+    space = LatentSpace(Linear())
+    latents = some_latents(space)
+    small = finished(space.decode(latents)[0]).resize((16, 8), Image.Resampling.NEAREST)
+    assert np.abs(np.asarray(space.preview(latents), int) - np.asarray(small, int)).max() <= 1
+
+
+@pytest.mark.parametrize(
+    "pixels", [torch.full((3, 8, 8), float("nan")), torch.zeros(3, 8, 8), torch.rand(3, 8, 8).fill_(0.7)], ids=["NaN", "black", "flat"]
+)
+def test_a_blank_picture_is_no_picture(pixels: torch.Tensor) -> None:
+    with pytest.raises(DrawingFailed, match="blank"):
+        finished(pixels)
+
+
+def test_one_overflowed_pixel_is_enough_to_fail() -> None:
+    pixels = torch.rand(3, 8, 8)
+    assert finished(pixels).size == (8, 8)
+    pixels[1, 4, 4] = float("nan")
+    with pytest.raises(DrawingFailed):
+        finished(pixels)

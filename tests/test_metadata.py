@@ -34,7 +34,9 @@ def test_the_models_name_is_in_it():
     assert b'"model": "my/model"' in metadata.to_png(Image.new("RGB", (8, 8)), REQUEST, "my/model")
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null", "{}", '{"request": 3}', '{"request": {"prompt": ""}}', '{"request": {"prompt": "a", "steps": -1}}'])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "null", "{}", '{"request": 3}', '{"request": {"prompt": ""}}', '{"request": {"prompt": "a", "steps": -1}}']
+)
 def test_text_that_is_no_request_is_none(text):
     assert metadata.from_png(png(generation=text)) is None
 

@@ -23,7 +23,15 @@ def test_a_port_that_is_none_gets_a_sentence(port):
 
 @pytest.mark.parametrize(
     ("host", "shared"),
-    [("127.0.0.1", False), ("localhost", False), ("::1", False), ("127.8.8.8", False), ("0.0.0.0", True), ("::", True), ("lan.example", True)],
+    [
+        ("127.0.0.1", False),
+        ("localhost", False),
+        ("::1", False),
+        ("127.8.8.8", False),
+        ("0.0.0.0", True),
+        ("::", True),
+        ("lan.example", True),
+    ],
 )
 def test_shared_is_whatever_others_can_reach(host, shared):
     assert Settings(host=host).shared is shared

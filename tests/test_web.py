@@ -69,7 +69,9 @@ def test_a_wrong_field_is_named_beside_it_and_nothing_is_lost(ann, field, value)
     assert told["status"] == 400 and list(told["fields"]) == [field]
 
 
-@pytest.mark.parametrize("prompt", ["#", "\"quotes\" 'and' `more`", "🦄🌈", "123", "<img src=x onerror=alert(1)></script>", "line\nbreak", "${7*7}{{7*7}}"])
+@pytest.mark.parametrize(
+    "prompt", ["#", "\"quotes\" 'and' `more`", "🦄🌈", "123", "<img src=x onerror=alert(1)></script>", "line\nbreak", "${7*7}{{7*7}}"]
+)
 def test_any_text_is_drawn_and_shown_as_text(ann, prompt):
     job = draw(ann, prompt, steps="1")
     assert ann.wait_for(job["id"])["prompt"] == prompt
@@ -131,7 +133,17 @@ def test_the_same_key_draws_once(ann):
 
 @pytest.mark.parametrize(
     "path",
-    ["/nothing", "/jobs/x", "/jobs/%00", "/pictures/..%2f..%2fcookie.key", "/pictures/../jobs.db", "/pictures/x.png", "/pictures/%00.png", "/pictures/x.gif", "/static/../pyproject.toml"],
+    [
+        "/nothing",
+        "/jobs/x",
+        "/jobs/%00",
+        "/pictures/..%2f..%2fcookie.key",
+        "/pictures/../jobs.db",
+        "/pictures/x.png",
+        "/pictures/%00.png",
+        "/pictures/x.gif",
+        "/static/../pyproject.toml",
+    ],
 )
 def test_there_is_nothing_at_other_addresses(ann, path):
     status, body, _ = ann.ask(path)

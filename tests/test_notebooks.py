@@ -1,0 +1,68 @@
+"""Both notebooks run from top to bottom, as a person would run them, with the built-in model."""
+
+from __future__ import annotations
+
+import re
+import urllib.request
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+ROOT = Path(__file__).parent.parent
+NOTEBOOKS = ("text_to_image_generator.ipynb", "text_to_image_generator_app.ipynb")
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Runs a notebook in a folder that looks like a clone, with cells added at its end; gives the outputs of each cell."""
+    for name in ("webapp", "templates", "static", "constraints.txt"):
+        (tmp_path / name).symlink_to(ROOT / name)
+
+    def execute(name: str, *more: str, **settings: object) -> list[list]:
+        book = nbformat.read(ROOT / name, as_version=4)
+        for cell in book.cells:
+            for setting, value in settings.items():
+                cell.source = re.sub(rf"^{setting} = .*?(?=  #@param)", f"{setting} = {value!r}", cell.source, flags=re.M)
+        book.cells += [nbformat.v4.new_code_cell(source) for source in more]
+        NotebookClient(book, timeout=240, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}).execute()
+        return [cell.get("outputs", []) for cell in book.cells if cell.cell_type == "code"]
+
+    return execute
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_it_is_stored_clean(name):
+    for cell in nbformat.read(ROOT / name, as_version=4).cells:
+        assert not cell.get("outputs") and cell.get("execution_count") is None
+
+
+def test_the_inline_one_draws_and_shows_the_steps(run, tmp_path):
+    outputs = run(NOTEBOOKS[0])
+    shown = [output for cell in outputs for output in cell if "image/png" in output.get("data", {})]
+    assert len(shown) == 2, "the pictures, and the strip of steps"
+    from webapp import metadata
+
+    assert metadata.from_png((tmp_path / "picture.png").read_bytes()).prompt == "a castle on a hill at sunset"
+
+
+def test_the_app_one_serves_from_the_kernel_and_shows_the_link(run):
+    draw = """
+import json, time, urllib.parse, urllib.request, http.cookiejar
+visitor = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar()))
+def ask(path, form=None):
+    data = urllib.parse.urlencode(form).encode() if form else None
+    return visitor.open(urllib.request.Request(server.address + path, data, {"Accept": "application/json"})).read()
+job = json.loads(ask("/generate", {"prompt": "a cat"}))["id"]
+while (view := json.loads(ask("/jobs/" + job)))["state"] in ("queued", "running"):
+    time.sleep(0.1)
+print(view["state"], len(ask("/pictures/" + view["pictures"][0]["id"] + ".png")) > 1000)
+"""
+    again = "server = notebook.serve(model=MODEL, port=PORT, data=DATA); notebook.stop()"
+    outputs = run(NOTEBOOKS[1], draw, again, PORT=0)
+    link = next(output.data["text/html"] for cell in outputs for output in cell if "text/html" in output.get("data", {}))
+    assert re.search(r'href="http://127\.0\.0\.1:\d+/"', link)
+    assert [output.text for output in outputs[-2] if output.output_type == "stream"] == ["done True\n"]
+    with pytest.raises(OSError):
+        urllib.request.urlopen(re.search(r"http://[\d.:]+", link)[0], timeout=2)

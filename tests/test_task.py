@@ -1,0 +1,64 @@
+"""One picture in progress, led by a model that knows the answer: then each guess on the way is that answer, whatever the sampler."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import tiny
+import torch
+
+from webapp.engine import checkpoint
+from webapp.engine.checkpoint import Checkpoint
+from webapp.engine.conditioning import Conditioner
+from webapp.engine.task import Task
+from webapp.schema import SAMPLERS, GenerationRequest
+
+WISH = GenerationRequest(prompt="a cat", seed=4, width=64, height=64, steps=20, guidance=5, sampler="DDIM")
+
+
+@pytest.fixture(scope="module", params=["epsilon", "v_prediction", "builtin"])
+def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
+    folder = tiny.folder(tmp_path_factory.mktemp("model"), request.param)
+    return checkpoint.load(folder, "cpu", torch.float32)
+
+
+def begin(model: Checkpoint, **changes: object) -> Task:
+    return Task(WISH.model_copy(update=changes), model, Conditioner(model.tokenizer, model.text_encoder))
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+@torch.inference_mode()
+def test_each_guess_is_what_the_model_means(model: Checkpoint, sampler: str) -> None:
+    task = begin(model, sampler=sampler)
+    answer = torch.randn(task.latents.shape, generator=torch.Generator().manual_seed(1))
+    while not task.done:
+        signal = task.scheduler.alphas_cumprod[round(float(task.timestep))]
+        noise = (task.sample - signal.sqrt() * answer) / (1 - signal).sqrt()  # (rows, 4, 8, 8)
+        if task.scheduler.config.prediction_type == "v_prediction":
+            noise = signal.sqrt() * noise - (1 - signal).sqrt() * answer
+        task.advance(noise)
+        assert torch.allclose(task.guess(), answer, atol=0.01)
+    assert task.step == task.steps
+    assert (task.latents - answer).abs().mean() < 0.1
+
+
+@torch.inference_mode()
+def test_guidance_leads_from_the_negative_prompt_to_the_prompt(model: Checkpoint) -> None:
+    task = begin(model)
+    noise = torch.randn(task.sample.shape)
+    task.advance(noise)
+    plain = begin(model, guidance=1.0)
+    plain.advance(noise[:1] + 5 * (noise[1:] - noise[:1]))
+    assert (task.rows, plain.rows) == (2, 1)
+    assert torch.allclose(task.latents, plain.latents)
+
+
+@torch.inference_mode()
+def test_rows_are_equal_and_embeddings_match_them(model: Checkpoint) -> None:
+    task, plain = begin(model), begin(model, guidance=0.0)
+    assert task.sample.shape == (2, 4, 8, 8)
+    assert torch.equal(task.sample[0], task.sample[1])
+    assert task.embeddings.shape == (2, 77, 32)
+    assert plain.sample.shape == (1, 4, 8, 8)
+    assert torch.equal(plain.embeddings[0], task.embeddings[1])

