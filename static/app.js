@@ -20,7 +20,8 @@ function progressOf(job, picture) {
   if (job.state === "failed") return job.error;
   if (job.state === "cancelled") return "Cancelled.";
   if (job.state === "queued") return job.ahead === 0 ? "Next in turn" : `${ordinal(job.ahead + 1)} in turn`;
-  return picture.step ? `Step ${picture.step} of ${picture.steps}` : "About to start";
+  if (picture.step) return `Step ${picture.step} of ${picture.steps}`;
+  return picture.ahead ? `${picture.ahead} before it` : "About to start";
 }
 
 function blank(job) {

@@ -100,7 +100,7 @@ def test_every_answer_closes_what_browsers_leave_open(private):
     for path in ("/", "/nothing", "/jobs", "/static/app.js"):
         headers = client.get(path).headers
         assert "default-src 'none'" in headers["Content-Security-Policy"] and "unsafe" not in headers["Content-Security-Policy"]
-        assert headers["X-Content-Type-Options"] == "nosniff" and headers["Referrer-Policy"] == "no-referrer"
+        assert headers["X-Content-Type-Options"] == "nosniff" and headers["Referrer-Policy"] == "same-origin"
         assert "Access-Control-Allow-Origin" not in headers
 
 

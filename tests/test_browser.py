@@ -12,12 +12,16 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 SLOW = "80"  # steps, so that there is something to watch
 
 
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
+def chromium_path() -> str:
     found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     assert found, "the browser tests need Chromium"
+    return found
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-background-networking"])
+        browser = playwright.chromium.launch(executable_path=chromium_path(), args=["--no-sandbox", "--disable-background-networking"])
         yield browser
         browser.close()
 
@@ -38,7 +42,7 @@ def page(chromium: Browser, site) -> Iterator[Page]:
 
 
 def options(page: Page, **values: str) -> None:
-    if not page.locator("details").get_attribute("open") == "":
+    if page.locator("details").get_attribute("open") is None:
         page.click("summary")
     for name, value in values.items():
         page.locator(f"[name={name}]").fill(value)
@@ -172,6 +176,22 @@ def test_without_javascript_create_watch_and_cancel_work(chromium, site):
     page.locator("text=Cancel").first.click()
     expect(page.locator(".print[data-state=cancelled]").first).to_be_visible()
     context.close()
+
+
+def test_over_plain_http_the_link_and_the_form_work_without_javascript(chromium, serve):
+    """There browsers send no Sec-Fetch-Site, so that the form passes by its Origin."""
+    running = serve("--host", "0.0.0.0")
+    port, token = running.address.rsplit(":", 1)[1], running.link.split("token=")[1]
+    context = chromium.browser_type.launch(
+        executable_path=chromium_path(), args=["--no-sandbox", "--host-resolver-rules=MAP studio.example 127.0.0.1"]
+    ).new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(f"http://studio.example:{port}/?token={token}")
+    assert page.url == f"http://studio.example:{port}/"
+    page.fill("#prompt", "a boat")
+    page.click("text=Draw")
+    page.wait_for_selector(".print[data-state=done]", timeout=60_000)
+    context.browser.close()
 
 
 def test_two_people_see_only_their_own(page, site):

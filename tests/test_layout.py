@@ -38,7 +38,7 @@ def test_imports_run_one_way(module):
             other = wing(there if there.is_dir() else there.with_suffix(".py")) if parts[1] != "__version__" else "hall"
             assert WINGS.index(other) <= here, f"{module.name} imports {name}"
         if parts[0] in HOME:
-            assert wing(module) == HOME[parts[0]] or wing(module) == "doors" and parts[0] == "flask", f"{module.name} imports {name}"
+            assert wing(module) == HOME[parts[0]] or (wing(module) == "doors" and parts[0] == "flask"), f"{module.name} imports {name}"
 
 
 def test_every_module_says_what_it_is():

@@ -158,7 +158,7 @@ def test_what_changes_something_is_no_link(ann):
 @pytest.mark.parametrize("body", [{"prompt": "x" * (2 << 20)}, {f"f{i}": "" for i in range(5000)} | {"prompt": ""}])
 def test_a_giant_form_is_refused_in_plain_words(ann, body):
     status, page, _ = ann.ask("/generate", body)
-    assert status in (400, 413) and b"<h1>" in page or b"data-for" in page
+    assert (status in (400, 413) and b"<h1>" in page) or b"data-for" in page
 
 
 def test_the_stream_tells_every_state_until_the_picture(ann):

@@ -3,6 +3,7 @@ spot, and the three noise schedules that matter."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import torch
@@ -24,14 +25,15 @@ _SD = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.01
 
 
 def schedule(name: str) -> SchedulerMixin:
-    """The scheduler a checkpoint comes with: SD 2.1 base's, SD 2.1's, or the built-in model's."""
+    """The scheduler a checkpoint comes with: SD 2.1 base's, SD 2.1's, the built-in model's, or that with its last noise pure."""
     match name:
         case "epsilon":
             return PNDMScheduler(**_SD, prediction_type="epsilon", skip_prk_steps=True, set_alpha_to_one=False)
         case "v_prediction":
             return DDIMScheduler(**_SD, prediction_type="v_prediction", clip_sample=False, set_alpha_to_one=False)
-        case "builtin":
+        case "builtin" | "zero terminal SNR":
             changes = {"beta_end": 0.025, "prediction_type": "v_prediction", "timestep_spacing": "trailing"}
+            changes["rescale_betas_zero_snr"] = name != "builtin"
             return DPMSolverMultistepScheduler(**_SD | changes)
     raise ValueError(name)
 
@@ -83,6 +85,11 @@ def pipeline(scheduler: SchedulerMixin | None = None, channels: int = 4) -> Stab
 
 
 def folder(path: Path, name: str = "epsilon", variant: str | None = None, channels: int = 4) -> Path:
-    """A model saved at `path`, with the noise schedule `name`."""
-    pipeline(schedule(name), channels).save_pretrained(path, variant=variant)
+    """A model saved at `path`, with the noise schedule `name`. Its file says only what `schedule` does, as the old ones on the hub:
+    what is left out each scheduler fills in its own way, with timesteps that are no whole numbers for one."""
+    scheduler = schedule(name)
+    pipeline(scheduler, channels).save_pretrained(path, variant=variant)
+    file = path / "scheduler/scheduler_config.json"
+    unsaid = scheduler.config["_use_default_values"]
+    file.write_text(json.dumps({key: value for key, value in json.loads(file.read_text()).items() if key not in unsaid}))
     return path

@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from diffusers.utils import logging
+
 from training import export, recipe
 from training.plan import Plan, pick_device
 
@@ -18,7 +20,9 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=48_000, help="how many to render and learn from")
     parser.add_argument("--export-only", action="store_true", help="write the model as it stands, also while another process trains it")
     asked = parser.parse_args()
+    logging.set_verbosity_error()  # diffusers would warn of every change of precision
     device = pick_device(asked.device)
+    on_cpu = device == "cpu"
     plan = Plan(
         work=asked.work,
         out=asked.out,
@@ -26,7 +30,9 @@ def main() -> None:
         pictures=asked.pictures,
         seed=asked.seed,
         device=device,
-        workers=2 if device == "cpu" else 1,
+        workers=2 if on_cpu else 1,
+        autoencoder_batch=16 if on_cpu else 128,
+        diffusion_batch=48 if on_cpu else 384,
     )
     if asked.export_only:
         export.write(plan)

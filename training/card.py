@@ -3,8 +3,10 @@
 import json
 from pathlib import Path
 
+from training import parallel
 from training.plan import Plan
 
+STAGES = ("autoencoder", "diffusion", "decoder")
 BEGIN, END = "<!-- scores -->", "<!-- /scores -->"
 
 TEXT = """---
@@ -42,9 +44,10 @@ def write(plan: Plan) -> None:
     """Write the card beside the weights; a table that was there is dropped, for it scored other weights."""
     path = plan.work / "numbers.json"
     known = json.loads(path.read_text()) if path.exists() else {}
+    seconds = sum(parallel.load(plan.work / f"{stage}.pt")["elapsed"] for stage in STAGES if (plan.work / f"{stage}.pt").exists())
     decibels = known.get("decoder_db", known.get("autoencoder_db", float("nan")))
     scores = f"{BEGIN}\nNot scored yet: `python -m training.score FOLDER`.\n{END}"
-    text = TEXT.format(pictures=f"{plan.pictures:,}", minutes=plan.minutes, decibels=decibels, scores=scores)
+    text = TEXT.format(pictures=f"{plan.pictures:,}", minutes=seconds / 60, decibels=decibels, scores=scores)
     (plan.out / "README.md").write_text(text)
 
 

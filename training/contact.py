@@ -52,16 +52,16 @@ COLUMNS = 6
 CELL, LINE, LETTERS = 144, 12, 24  # pixels, pixels, letters a line
 
 
-def draw(folder: Path, target: Path, prompts: tuple[str, ...] = PROMPTS, steps: int = 20, guidance: float = 4.0) -> None:
-    """Draw `prompts` with the model in `folder`, the k-th with seed k, and write the sheet as a PNG."""
+def draw(folder: Path, target: Path) -> None:
+    """Draw PROMPTS with the model in `folder`, the k-th with seed k, and write the sheet as a PNG of 256 colours."""
     pipe = load(folder)
-    images = [one(pipe, prompt, seed, steps, guidance) for seed, prompt in enumerate(prompts)]
-    sheet(images, list(prompts)).quantize(256).save(target, optimize=True)
+    images = [one(pipe, prompt, seed) for seed, prompt in enumerate(PROMPTS)]
+    sheet(images, list(PROMPTS)).quantize(256).save(target, optimize=True)
 
 
 def load(folder: Path) -> StableDiffusionPipeline:
-    """The pipeline in single precision, without its progress bar."""
-    pipe = StableDiffusionPipeline.from_pretrained(folder, local_files_only=True).to(torch.float32)
+    """The pipeline, in single precision, without its progress bar."""
+    pipe = StableDiffusionPipeline.from_pretrained(folder, local_files_only=True)
     pipe.set_progress_bar_config(disable=True)
     return pipe
 

@@ -204,7 +204,9 @@ def cat(pen: Pen, colour: Colour, night: bool) -> None:
         pen.oval(side * 0.19, 1.3, 0.1, 0.115, (190, 235, 90))
         pen.oval(side * 0.19, 1.3, 0.04, 0.1, INK)
         for lift in (0.02, 0.12):
-            pen.line([(side * 0.16, 1.1), (side * 0.6, 1.04 + lift)], 0.022, mix(colour, (255, 255, 255) if sum(colour) < 400 else INK, 0.6))
+            pen.line(
+                [(side * 0.16, 1.1), (side * 0.6, 1.04 + lift)], 0.022, mix(colour, (255, 255, 255) if sum(colour) < 400 else INK, 0.6)
+            )
     pen.poly([(-0.07, 1.17), (0.07, 1.17), (0, 1.08)], (236, 110, 130))
 
 
@@ -245,7 +247,10 @@ def fish(pen: Pen, colour: Colour, night: bool) -> None:
     pen.poly([(-0.04, 0.3), (0.14, 0.02), (0.4, 0.34)], shade)
     pen.oval(-0.12, 0.6, 0.82, 0.46, colour)
     for u in (-0.24, 0.16):
-        pen.poly([(u, 1.0 if u < 0 else 0.96), (u + 0.16, 0.98 if u < 0 else 0.9), (u + 0.16, 0.24 if u < 0 else 0.3), (u, 0.18)], mix(colour, (255, 255, 255), 0.6))
+        pen.poly(
+            [(u, 1.0 if u < 0 else 0.96), (u + 0.16, 0.98 if u < 0 else 0.9), (u + 0.16, 0.24 if u < 0 else 0.3), (u, 0.18)],
+            mix(colour, (255, 255, 255), 0.6),
+        )
     pen.oval(-0.58, 0.7, 0.13, None, (252, 252, 252))
     pen.oval(-0.6, 0.7, 0.065, None, INK)
     pen.line([(-0.88, 0.48), (-0.66, 0.42)], 0.05, INK if sum(colour) > 200 else (200, 200, 200))
@@ -318,7 +323,10 @@ def tree(pen: Pen, colour: Colour, night: bool) -> None:
 def palm(pen: Pen, colour: Colour, night: bool) -> None:
     pen.line(curve([(0.1, 0), (0.0, 0.6), (0.12, 1.3)]), 0.15, (132, 90, 52))
     for u, v in ((-0.75, 1.2), (-0.6, 1.66), (0.1, 1.86), (0.8, 1.62), (0.92, 1.12)):
-        pen.poly(curve([(0.12, 1.3), ((u + 0.12) / 2 - 0.02, (v + 1.3) / 2 + 0.24), (u, v)], 5) + [((u + 0.12) / 2, (v + 1.3) / 2 + 0.04)], colour)
+        pen.poly(
+            [*curve([(0.12, 1.3), ((u + 0.12) / 2 - 0.02, (v + 1.3) / 2 + 0.24), (u, v)], 5), ((u + 0.12) / 2, (v + 1.3) / 2 + 0.04)],
+            colour,
+        )
     for u in (0.02, 0.2):
         pen.oval(u, 1.26, 0.09, None, (110, 70, 40))
 
@@ -373,7 +381,11 @@ def underwater(pen: Pen, rng: Random, ground: Colour, weather: str) -> None:
     pen.poly(ridge(rng, 0.86, 0.9, 5), SAND)
     for u in (0.1, 0.2, 0.86):
         high = rng.uniform(0.5, 0.66)
-        pen.line(curve([(u, 0.95), (u + 0.04, (0.95 + high) / 2 + 0.08), (u - 0.03, (0.95 + high) / 2 - 0.06), (u + 0.02, high)]), 0.035, (40, 150, 90))
+        pen.line(
+            curve([(u, 0.95), (u + 0.04, (0.95 + high) / 2 + 0.08), (u - 0.03, (0.95 + high) / 2 - 0.06), (u + 0.02, high)]),
+            0.035,
+            (40, 150, 90),
+        )
     for _ in range(4):
         pen.oval(rng.uniform(0.1, 0.3), rng.uniform(0.1, 0.45), 0.022, None, (190, 226, 246))
 
@@ -381,7 +393,10 @@ def underwater(pen: Pen, rng: Random, ground: Colour, weather: str) -> None:
 def beach(pen: Pen, rng: Random, ground: Colour, weather: str) -> None:
     waves(pen, rng, 0.5, weather == "storm")
     pen.poly([(0, 1.01), *curve([(0, 0.78), (0.3, 0.72), (0.65, 0.7), (1, 0.64)]), (1, 1.01)], (226, 240, 246))
-    pen.poly([(0, 1.01), *curve([(0, 0.81), (0.3, 0.75), (0.65, 0.73), (1, 0.67)]), (1, 1.01)], mix(SAND, ground, 0.75) if ground == SNOW else SAND)
+    pen.poly(
+        [(0, 1.01), *curve([(0, 0.81), (0.3, 0.75), (0.65, 0.73), (1, 0.67)]), (1, 1.01)],
+        mix(SAND, ground, 0.75) if ground == SNOW else SAND,
+    )
     pen.at(0.87, 0.8, 0.24, up=True)
     palm(pen, (50, 150, 70), False)
     pen.at()
@@ -398,11 +413,24 @@ def island(pen: Pen, rng: Random, ground: Colour, weather: str) -> None:
 
 
 def mountains(pen: Pen, rng: Random, ground: Colour, weather: str) -> None:
-    for u, peak, half, colour in ((0.2, 0.26, 0.34, (128, 136, 158)), (0.84, 0.3, 0.34, (120, 128, 150)), (0.52, 0.14, 0.42, (142, 148, 168))):
+    for u, peak, half, colour in (
+        (0.2, 0.26, 0.34, (128, 136, 158)),
+        (0.84, 0.3, 0.34, (120, 128, 150)),
+        (0.52, 0.14, 0.42, (142, 148, 168)),
+    ):
         peak += rng.uniform(-0.03, 0.03)
         pen.poly([(u, peak), (u + half, 0.8), (u - half, 0.8)], colour)
         cap = 0.3
-        pen.poly([(u, peak), (u + half * cap, peak + (0.8 - peak) * cap), (u + half * 0.1, peak + 0.11), (u - half * 0.08, peak + 0.17), (u - half * cap, peak + (0.8 - peak) * cap)], (246, 248, 252))
+        pen.poly(
+            [
+                (u, peak),
+                (u + half * cap, peak + (0.8 - peak) * cap),
+                (u + half * 0.1, peak + 0.11),
+                (u - half * 0.08, peak + 0.17),
+                (u - half * cap, peak + (0.8 - peak) * cap),
+            ],
+            (246, 248, 252),
+        )
     pen.poly(ridge(rng, 0.7, 0.74, 5), ground)
 
 
@@ -460,7 +488,13 @@ def city(pen: Pen, rng: Random, ground: Colour, weather: str, night: bool = Fals
 
 def new_york(pen: Pen, rng: Random, ground: Colour, weather: str, night: bool = False) -> None:
     walls = ((96, 108, 136), (128, 132, 146), (84, 96, 124), (138, 118, 110), (104, 114, 138))
-    for u, top, wide, i in ((0.0, 0.46, 0.13, 0), (0.24, 0.34, 0.12, 1), (0.63, 0.36, 0.13, 2), (0.77, 0.44, 0.11, 3), (0.88, 0.32, 0.13, 4)):
+    for u, top, wide, i in (
+        (0.0, 0.46, 0.13, 0),
+        (0.24, 0.34, 0.12, 1),
+        (0.63, 0.36, 0.13, 2),
+        (0.77, 0.44, 0.11, 3),
+        (0.88, 0.32, 0.13, 4),
+    ):
         _tower(pen, u, top + rng.uniform(-0.03, 0.03), wide, 0.8, walls[i], night)
     stone = (178, 168, 158)
     _tower(pen, 0.4, 0.36, 0.2, 0.8, stone, night)

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKL, StableDiffusionPipeline
@@ -49,6 +50,7 @@ def write(plan: Plan) -> None:
     shutil.rmtree(draft, ignore_errors=True)
     pipe.to(torch.float16).save_pretrained(draft, safe_serialization=True)
     tokenizer.save(pipe.tokenizer, draft / "tokenizer")
+    _say_float32(draft / "text_encoder" / "config.json")
     (draft / "defaults.json").write_text(json.dumps(DEFAULTS, indent=2) + "\n")
     plan.out.mkdir(parents=True, exist_ok=True)
     for part in draft.iterdir():
@@ -59,3 +61,8 @@ def write(plan: Plan) -> None:
     draft.rmdir()
     card.write(plan)
     contact.draw(plan.out, plan.out / "contact.png")
+
+
+def _say_float32(path: Path) -> None:
+    """Half precision on disk, single in memory unless asked: transformers takes the type it reads here, diffusers float32."""
+    path.write_text(json.dumps({**json.loads(path.read_text()), "dtype": "float32"}, indent=2) + "\n")

@@ -18,6 +18,7 @@ from training.drawing import COLOURS, SHAPES
 EDGE = 6  # pixels of border from which the background is read
 APART = 40.0  # distance in RGB from the background at which a pixel belongs to a shape
 SMALLEST = 60  # pixels; less is a speck
+LARGEST = 0.55  # of the picture; more is no shape on a background
 GRID = 32  # side of a normalised outline
 OVERLAP = 0.7  # intersection over union below which an outline is no shape we know
 
@@ -76,7 +77,7 @@ def _patches(image: Image.Image) -> tuple[np.ndarray, np.ndarray, list[np.ndarra
     ground = np.median(pixels[border], axis=0)
     labels, count = ndimage.label(np.linalg.norm(pixels - ground, axis=2) > APART)
     masks = [labels == index for index in range(1, count + 1)]
-    large = [mask for mask in masks if mask.sum() >= SMALLEST]
+    large = [mask for mask in masks if mask.sum() >= SMALLEST and mask.mean() <= LARGEST]
     return pixels, ground, sorted(large, key=lambda mask: -int(mask.sum()))
 
 

@@ -72,8 +72,6 @@ def train(build: Callable[[], Task], settings: Settings) -> None:
     state = load(settings.checkpoint)
     if state and state["done"]:
         return
-    if not state and settings.workers > 1:
-        torch.set_num_threads(1)
     memory = _memory(build().model, state, settings)
     if settings.workers == 1:
         return _work(0, build, settings, memory, None)
@@ -82,6 +80,7 @@ def train(build: Callable[[], Task], settings: Settings) -> None:
     others = [
         context.Process(target=_work, args=(rank, build, settings, memory, barrier), daemon=True) for rank in range(1, settings.workers)
     ]
+    threads = torch.get_num_threads()
     for process in others:
         process.start()
     try:
@@ -90,6 +89,7 @@ def train(build: Callable[[], Task], settings: Settings) -> None:
         barrier.abort()
         raise
     finally:
+        torch.set_num_threads(threads)
         for process in others:
             process.join(30)
     if any(process.exitcode for process in others):

@@ -33,9 +33,9 @@ class Plan:
     text_heads: int = 4
     diffusion_batch: int = 48
 
-    autoencoder_share: float = 0.195
-    diffusion_share: float = 0.705
-    decoder_share: float = 0.10
+    autoencoder_share: float = 0.23
+    diffusion_share: float = 0.69
+    decoder_share: float = 0.08
 
     def __post_init__(self) -> None:
         if self.minutes <= 0 or self.pictures < 1 or self.workers < 1:

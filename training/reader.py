@@ -70,7 +70,7 @@ def get(path: Path, coder: AutoencoderKL, count: int = 5000, steps: int = 1200) 
     drawn = _draw(count)
     pixels = np.stack([np.asarray(scene.image) for scene in drawn])
     labels = {name: torch.tensor([_label(name, scene.facts) for scene in drawn]) for name in HEADS}
-    coded = [round_trip(coder, pixels[start : start + 32]) for start in tqdm(range(0, count // 4, 32), "decoding for the reader")]
+    coded = [round_trip(coder, part) for part in tqdm(np.array_split(pixels[: count // 4], -(-count // 128)), "decoding for the reader")]
     _fit(reader, np.concatenate([pixels, *coded]), {name: torch.cat([ids, ids[: count // 4]]) for name, ids in labels.items()}, steps)
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.save(reader.state_dict(), path)
@@ -102,7 +102,7 @@ def _fit(reader: Reader, pixels: np.ndarray, labels: dict[str, Tensor], steps: i
         rows = torch.randint(0, len(pixels), (batch,))
         pictures = autoencoder.to_tensor(pixels[rows.numpy()])
         pictures = torch.roll(pictures, torch.randint(-3, 4, (2,)).tolist(), (2, 3)) + 0.03 * torch.randn_like(pictures)
-        pictures = torch.cat([warp(pictures[:warped]), pictures[warped:]])
+        pictures = torch.cat([warp(pictures[:warped]), pictures[warped:]]).contiguous(memory_format=torch.channels_last)
         targets = {name: ids[rows] for name, ids in labels.items()}
         for name, ids in targets.items():
             ids[:warped] = HEADS[name].index(UNREADABLE) if name == "subject" else UNASKED

@@ -9,7 +9,7 @@ from zlib import crc32
 
 from PIL import Image
 
-from training.drawing import ANIMALS, COLOURS, GRASS, LIT, PLACES, SHAPES, SNOW, SUBJECTS, USUAL, Colour, Pen, WATER, mix, tinted
+from training.drawing import ANIMALS, COLOURS, GRASS, PLACES, SHAPES, SNOW, SUBJECTS, USUAL, WATER, Colour, Pen, mix, tinted
 
 SIZE = 128  # pixels a side
 
@@ -139,8 +139,13 @@ def invent_shape(rng: Random) -> dict[str, object]:
     shape = rng.choice(list(SHAPES))
     size = rng.choice(["", "", "small", "large"])
     spot = rng.choice(["", "", "", *SPOTS]) if size != "large" else ""
-    out = held_out(shape, colour, background) or bool(spot) and held_out(shape, colour, spot)
-    return {"kind": "shape", "background": background, "objects": [{"shape": shape, "colour": colour, "size": size, "spot": spot}], "held_out": out}
+    out = held_out(shape, colour, background) or (bool(spot) and held_out(shape, colour, spot))
+    return {
+        "kind": "shape",
+        "background": background,
+        "objects": [{"shape": shape, "colour": colour, "size": size, "spot": spot}],
+        "held_out": out,
+    }
 
 
 def invent_pair(rng: Random) -> dict[str, object]:
@@ -202,8 +207,17 @@ def invent_scene(rng: Random) -> dict[str, object]:
         weather = "clear"
     colour = rng.choice(list(COLOURS)) if subject and subject != "tree" and rng.random() < 0.5 else ""
     facing = "right" if subject in ANIMALS and rng.random() < 0.12 else "left"
-    out = held_out(subject, place, time) or bool(colour) and held_out(subject, colour, place)
-    return {"kind": "scene", "subject": subject or place, "place": place, "time": time, "weather": weather, "colour": colour, "facing": facing, "held_out": out}
+    out = held_out(subject, place, time) or (bool(colour) and held_out(subject, colour, place))
+    return {
+        "kind": "scene",
+        "subject": subject or place,
+        "place": place,
+        "time": time,
+        "weather": weather,
+        "colour": colour,
+        "facing": facing,
+        "held_out": out,
+    }
 
 
 def say_scene(facts: dict, rng: Random) -> str:
@@ -349,5 +363,10 @@ def vocabulary() -> list[str]:
     """Every word that a caption can hold."""
     phrases = [*SIZES, *SPOTS, *RELATIONS, *PREFIXES, *COLOURS, *SHAPES, *SUBJECTS, *ADJECTIVES.values()]
     phrases += [said for group in (WHERE, ALONE, TIMES, WEATHERS) for choices in group.values() for said in choices]
-    return sorted({word for phrase in phrases for word in phrase.split()} | set("a an the on to background facing left right".split()))
+    return sorted(
+        {word for phrase in phrases for word in phrase.split()}
+        | set(["a", "an", "the", "on", "to", "background", "facing", "left", "right"])
+    )
+
+
 # READY

@@ -128,7 +128,8 @@ def as_table(columns: dict[str, Column]) -> str:
     """Markdown: a row a point; the model with its 95 % interval."""
     names = [name for name in columns if name != "model"]
     lines = [f"| | model (95 %) | {' | '.join(names)} |", "|---" * (len(names) + 2) + "|"]
-    for point, share in columns["model"].items():
+    kinds = list(scenes.KINDS)
+    for point, share in sorted(columns["model"].items(), key=lambda row: kinds.index(row[0].split(":")[0])):
         low, high = share.interval()
         cells = [f"{columns[name][point].rate:.3f}" if point in columns[name] else "" for name in names]
         lines.append(f"| {point} | **{share.rate:.3f}** ({low:.2f} to {high:.2f}) | {' | '.join(cells)} |")

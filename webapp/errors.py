@@ -1,12 +1,12 @@
 """The exception tree. Each error carries the one sentence its reader is shown; nothing else of it leaves the program.
 
-    AppError
-    ├── InvalidRequest      what was asked cannot be drawn (400); names the fields
-    ├── NotFound            no such job or picture for this person (404)
-    ├── Refused             not allowed from here (403)
-    ├── Busy                too much is waiting already (429)
-    ├── ModelError          the checkpoint cannot be found, fetched or loaded (503)
-    └── DrawingFailed       the engine gave up on this picture (500 of a job, never of a page)
+AppError
+├── InvalidRequest      what was asked cannot be drawn (400); names the fields
+├── NotFound            no such job or picture for this person (404)
+├── Refused             not allowed from here (403)
+├── Busy                too much is waiting already (429)
+├── ModelError          the checkpoint cannot be found, fetched or loaded (503)
+└── DrawingFailed       the engine gave up on this picture (500 of a job, never of a page)
 """
 
 

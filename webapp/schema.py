@@ -195,4 +195,3 @@ def _sentence(error: Mapping[str, Any]) -> str:
             return f"{label} must be a whole number."
         case _:
             return f"{label} must be a number."
-

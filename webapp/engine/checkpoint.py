@@ -113,7 +113,7 @@ def _find(source: str, report: Callable[[str], None]) -> tuple[str, Path, str, s
     if source == "builtin":
         return "built-in", BUILTIN, "", ""
     folder = Path(source).expanduser()
-    if folder.is_dir():
+    if source and folder.is_dir():
         return folder.resolve().name, folder, "", ""
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", source) or source.endswith((".safetensors", ".ckpt")):
         raise ModelError(f"{source} is neither a model's folder nor a name on the hub, such as {hub.MIRROR}/stable-diffusion-2-1.")

@@ -25,7 +25,6 @@ from webapp.engine.task import Task
 from webapp.errors import AppError, DrawingFailed
 from webapp.schema import GenerationRequest
 
-PREVIEW_INTERVAL = 0.3  # seconds between two previews of a picture, at least
 log = logging.getLogger(__name__)
 
 
@@ -50,10 +49,12 @@ class Picture:
 
 class Engine:
     """Draws with one checkpoint, in a thread of its own, until closed. `max_batch` pictures of the checkpoint's own size share a
-    step; bigger ones in fewer, as their area grows, for they fill the hardware alone."""
+    step; bigger ones in fewer, as their area grows, for they fill the hardware alone. At least `preview_interval` seconds pass
+    between two previews of a picture."""
 
-    def __init__(self, checkpoint: Checkpoint, max_batch: int | None = None) -> None:
+    def __init__(self, checkpoint: Checkpoint, max_batch: int | None = None, preview_interval: float = 0.3) -> None:
         self.checkpoint = checkpoint
+        self.preview_interval = preview_interval
         self.max_batch = max_batch or usual_batch(checkpoint)
         self._conditioner = Conditioner(checkpoint.tokenizer, checkpoint.text_encoder)
         self._batcher: Batcher[Picture] = Batcher(self._cap, room=2 * self.max_batch)
@@ -140,7 +141,7 @@ class Engine:
     def _tell_progress(self, picture: Picture, task: Task) -> None:
         picture.tell(Step, task.step, task.steps)
         now = time.monotonic()
-        if 1 < task.step < task.steps and now - picture.previewed >= PREVIEW_INTERVAL:
+        if 1 < task.step < task.steps and now - picture.previewed >= self.preview_interval:
             picture.previewed = now
             picture.tell(Preview, task.step, self.checkpoint.space.preview(task.guess()))
 

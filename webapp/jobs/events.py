@@ -63,10 +63,10 @@ class Events:
                 if not self._listeners[owner]:
                     del self._listeners[owner]
 
-    def count(self, owner: str) -> int:
-        """How many listeners this owner has."""
+    def count(self, owner: str | None = None) -> int:
+        """How many listeners this owner has, or (None) everybody together."""
         with self._lock:
-            return len(self._listeners.get(owner, ()))
+            return sum(len(theirs) for whose, theirs in self._listeners.items() if owner in (None, whose))
 
     def close(self) -> None:
         """Ends every listener's wait, now and later."""

@@ -208,15 +208,15 @@ class Store:
         return found
 
 
-def _prepare_sqlite(connection, _record) -> None:  # noqa: ANN001
+def _prepare_sqlite(connection, _record) -> None:
     for line in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=10000", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {line}")
 
 
-def _job(row) -> Job:  # noqa: ANN001
+def _job(row) -> Job:
     request = GenerationRequest.model_validate_json(row.request)
     return Job(row.id, row.owner, request, row.state, row.error, row.created, row.started, row.finished, row.attempts)
 
 
-def _picture(row) -> Picture:  # noqa: ANN001
+def _picture(row) -> Picture:
     return Picture(row.id, row.job, row.number, row.owner, GenerationRequest.model_validate_json(row.request), row.created)

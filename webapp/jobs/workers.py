@@ -47,7 +47,7 @@ class LocalWorkers:
             thread.join(timeout=30)
         self.queue.release(self.name)
 
-    def _run(self, target) -> None:  # noqa: ANN001
+    def _run(self, target) -> None:
         self._threads.append(threading.Thread(target=target, daemon=True, name=target.__name__.strip("_")))
         self._threads[-1].start()
 
@@ -64,7 +64,9 @@ class LocalWorkers:
             return
         except Exception:
             log.exception("loading %s failed", self.model.name)
-            self.model = self.model.model_copy(update={"state": "failed", "sentence": "The model could not be loaded; the server's log says why."})
+            self.model = self.model.model_copy(
+                update={"state": "failed", "sentence": "The model could not be loaded; the server's log says why."}
+            )
             return
         ready = {"name": loaded.name, "state": "ready", "sentence": loaded.notice or "The model is ready.", "defaults": loaded.defaults}
         self.model = self.model.model_copy(update=ready)

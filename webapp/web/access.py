@@ -61,7 +61,8 @@ def guard(app: Flask, settings: Settings) -> None:
     def close_up(response: Response) -> Response:
         response.headers.setdefault("Content-Security-Policy", CSP)
         response.headers.setdefault("X-Content-Type-Options", "nosniff")
-        response.headers.setdefault("Referrer-Policy", "no-referrer")
+        # not no-referrer: with that, browsers send "Origin: null" with our own forms, and over plain http nothing else tells them apart
+        response.headers.setdefault("Referrer-Policy", "same-origin")
         response.headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
         response.headers.setdefault("Cache-Control", "no-store")
         return response
@@ -91,7 +92,7 @@ def _check_origin() -> None:
     if request.method in SAFE:
         return
     site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
-    if site in ("same-origin", "none") or site is None and (origin is None or urlsplit(origin).netloc == request.host):
+    if site in ("same-origin", "none") or (site is None and (origin is None or urlsplit(origin).netloc == request.host)):
         return
     raise Refused("This request came from another site, so it was refused. Please use the page itself.")
 

@@ -43,7 +43,7 @@ def _answer(sentence: str, status: int) -> tuple[Response | str, int]:
     return render_template("error.html", sentence=sentence, status=status), status
 
 
-def _show_error(error: AppError):  # noqa: ANN202
+def _show_error(error: AppError):
     answer, status = _answer(error.sentence, error.status)
     headers = {"Retry-After": str(error.retry_after)} if isinstance(error, Busy) else {}
     return answer, status, headers
@@ -56,11 +56,11 @@ _SENTENCES = {
 }
 
 
-def _show_http_error(error: HTTPException):  # noqa: ANN202
+def _show_http_error(error: HTTPException):
     status = error.code or 500
     return _answer(_SENTENCES.get(status, "That request could not be understood."), status)
 
 
-def _show_surprise(error: Exception):  # noqa: ANN202
+def _show_surprise(error: Exception):
     log.exception("%s %s", request.method, request.path)
     return _answer("Something went wrong on the server. Nothing of yours is lost; please try again.", 500)

