@@ -55,7 +55,7 @@ def test_pictures_are_the_pipelines(pipe, space: LatentSpace) -> None:
 
 @torch.inference_mode()
 def test_a_preview_resembles_the_picture() -> None:
-    """The built-in model's autoencoder, and a red sun over the sea: half a linear map's best would fail."""
+    """The built-in model's autoencoder, and a red sun over the sea."""
     vae = AutoencoderKL.from_pretrained(BUILTIN / "vae")
     picture = Image.new("RGB", (128, 128), "#79b8f0")
     draw = ImageDraw.Draw(picture)
@@ -65,7 +65,6 @@ def test_a_preview_resembles_the_picture() -> None:
     latents = vae.encode(pixels).latent_dist.mean * vae.config.scaling_factor  # (1, 4, 16, 16)
     preview = LatentSpace(vae).preview(latents)
     small = picture.resize((16, 16), Image.Resampling.BOX)
-    print(np.corrcoef(np.asarray(preview).ravel(), np.asarray(small).ravel())[0, 1])
     assert preview.size == (16, 16)
     assert np.corrcoef(np.asarray(preview).ravel(), np.asarray(small).ravel())[0, 1] > 0.85
 
@@ -103,3 +102,14 @@ def test_one_overflowed_pixel_is_enough_to_fail() -> None:
     pixels[1, 4, 4] = float("nan")
     with pytest.raises(DrawingFailed):
         finished(pixels)
+
+
+@torch.inference_mode()
+def test_a_decoder_that_overflows_is_found_when_it_draws_not_before() -> None:
+    vae = tiny.pipeline().vae
+    vae.decoder.conv_out.weight.fill_(float("inf"))
+    space = LatentSpace(vae)
+    latents = some_latents(space)
+    assert space.preview(latents).size == (16, 8)
+    with pytest.raises(DrawingFailed):
+        finished(space.decode(latents)[0])

@@ -17,7 +17,7 @@ NOTEBOOKS = ("text_to_image_generator.ipynb", "text_to_image_generator_app.ipynb
 @pytest.fixture
 def run(tmp_path):
     """Runs a notebook in a folder that looks like a clone, with cells added at its end; gives the outputs of each cell."""
-    for name in ("webapp", "templates", "static", "constraints.txt"):
+    for name in ("webapp", "templates", "static"):
         (tmp_path / name).symlink_to(ROOT / name)
 
     def execute(name: str, *more: str, **settings: object) -> list[list]:

@@ -99,6 +99,7 @@ class Engine:
             while True:
                 for picture in [p for p in self._batcher.line if self._closing or p.drawing.cancelled]:
                     self._end(picture, Cancelled)
+                self._tell_places()
                 if self._closing or self._batcher.line:
                     return self._batcher.next()
                 self._changed.wait()
@@ -156,7 +157,6 @@ class Engine:
             self._batcher.remove(picture)
             picture.task = None
             picture.tell(kind, *facts)
-            self._tell_places()
 
     @contextmanager
     def _failing(self, pictures: list[Picture]) -> Iterator[None]:
