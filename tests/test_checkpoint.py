@@ -159,7 +159,7 @@ def test_what_is_neither_folder_nor_id_gets_a_sentence(source: str) -> None:
 def test_the_built_in_model_takes_the_same_way(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checkpoint, "BUILTIN", folder)
     model = checkpoint.load("builtin", "cpu")
-    assert (model.name, model.source) == ("built-in", "builtin")
+    assert (model.name, model.source) == ("builtin", "builtin")
 
 
 @pytest.mark.slow

@@ -99,9 +99,10 @@ def test_a_blank_picture_is_no_picture(pixels: torch.Tensor) -> None:
 def test_one_overflowed_pixel_is_enough_to_fail() -> None:
     pixels = torch.rand(3, 8, 8)
     assert finished(pixels).size == (8, 8)
-    pixels[1, 4, 4] = float("nan")
-    with pytest.raises(DrawingFailed):
-        finished(pixels)
+    for overflown in (float("nan"), float("inf")):
+        pixels[1, 4, 4] = overflown
+        with pytest.raises(DrawingFailed):
+            finished(pixels)
 
 
 @torch.inference_mode()

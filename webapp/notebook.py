@@ -33,18 +33,22 @@ def draw(engine: Engine, prompt: str, **fields: object) -> tuple[list[Image.Imag
     request = GenerationRequest.read({"prompt": prompt, **fields})
     pictures: dict[int, Image.Image] = {}
     previews: list[list[Image.Image]] = [[] for _ in range(request.count)]
-    with tqdm(unit="step") as bar:
-        for event in engine.submit(request):
-            match event:
-                case Step(steps=steps):
-                    bar.total = steps * request.count
-                    bar.update()
-                case Preview(index=number, image=image):
-                    previews[number].append(image)
-                case Finished(index=number, image=image):
-                    pictures[number] = image
-                case Failed(sentence=sentence):
-                    raise DrawingFailed(sentence)
+    drawing = engine.submit(request)
+    try:
+        with tqdm(unit="step") as bar:
+            for event in drawing:
+                match event:
+                    case Step(steps=steps):
+                        bar.total = steps * request.count
+                        bar.update()
+                    case Preview(index=number, image=image):
+                        previews[number].append(image)
+                    case Finished(index=number, image=image):
+                        pictures[number] = image
+                    case Failed(sentence=sentence):
+                        raise DrawingFailed(sentence)
+    finally:
+        drawing.cancel()  # the cell may have been stopped
     return [pictures[number] for number in sorted(pictures)], previews
 
 

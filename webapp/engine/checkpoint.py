@@ -111,7 +111,7 @@ def _cpu_flags() -> set[str]:
 def _find(source: str, report: Callable[[str], None]) -> tuple[str, Path, str, str]:
     """The model's name, folder, revision and notice."""
     if source == "builtin":
-        return "built-in", BUILTIN, "", ""
+        return "builtin", BUILTIN, "", ""
     folder = Path(source).expanduser()
     if source and folder.is_dir():
         return folder.resolve().name, folder, "", ""

@@ -21,24 +21,20 @@ class LatentSpace:
     def noise(self, width: int, height: int, generator: torch.Generator) -> torch.Tensor:
         """(1, channels, height / factor, width / factor), drawn by a CPU's `generator` in fp32 and then rounded to the model's precision.
 
-        That is what StableDiffusionPipeline draws in fp32. In half precision torch draws other numbers, and others again before
-        some version between 2.6 and 2.13; so a seed would mean another picture on another machine.
+        In fp32 that is StableDiffusionPipeline's own noise. In half precision torch 2.6 draws other numbers, and 2.13 does at sizes
+        that are no multiple of 16; drawn like this, a seed means one picture on every machine.
         """
         shape = (1, self.channels, height // self.factor, width // self.factor)
         return torch.randn(shape, generator=generator).to(self.vae.device, self.vae.dtype)
 
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
-        """(n, channels, h, w) to pixels from 0 to 1, (n, 3, H, W)."""
-        return (self._pixels(latents) / 2 + 0.5).clamp(0, 1)
+        """(n, channels, h, w) to (n, 3, H, W), about -1 to 1."""
+        return self.vae.decode(latents / self.vae.config.scaling_factor, return_dict=False)[0].float()
 
     def preview(self, latents: torch.Tensor) -> Image.Image:
         """A picture of one pixel a latent from (1, channels, h, w), without the decoder."""
         pixels = _with_one(latents.movedim(1, -1)[0]) @ self._colours  # (h, w, 3)
-        return _image((pixels / 2 + 0.5).clamp(0, 1))
-
-    def _pixels(self, latents: torch.Tensor) -> torch.Tensor:
-        """(n, channels, h, w) to (n, 3, H, W), about -1 to 1."""
-        return self.vae.decode(latents / self.vae.config.scaling_factor, return_dict=False)[0].float()
+        return _image(pixels)
 
     @torch.inference_mode()
     def _fit_colours(self) -> torch.Tensor:
@@ -46,7 +42,7 @@ class LatentSpace:
         generator = torch.Generator("cpu").manual_seed(0)
         coarse = self.noise(4 * self.factor, 4 * self.factor * 4, generator)  # (1, channels, 16, 4)
         latents = coarse.repeat_interleave(2, -1).repeat_interleave(2, -2)  # (1, channels, 32, 8): flat enough to have a colour
-        pixels = self._pixels(latents).clamp(-1, 1).nan_to_num()  # a decoder that overflows is for `finished` to find
+        pixels = self.decode(latents).clamp(-1, 1).nan_to_num()  # a decoder that overflows is for `finished` to find
         colours = torch.nn.functional.avg_pool2d(pixels, self.factor)  # (1, 3, 32, 8)
         known, wanted = (rows.movedim(1, -1).reshape(-1, rows.shape[1]).cpu() for rows in (latents.float(), colours))
         return torch.linalg.lstsq(_with_one(known), wanted).solution.to(self.vae.device)
@@ -55,14 +51,16 @@ class LatentSpace:
 def finished(pixels: torch.Tensor) -> Image.Image:
     """The picture of one row of `decode`. Raises DrawingFailed when there is none to see: half precision can overflow, and ends
     in NaN or one colour all over."""
-    if not pixels.isfinite().all() or pixels.max() - pixels.min() < 1 / 255:
+    visible = pixels.clamp(-1, 1)
+    if not pixels.isfinite().all() or visible.max() - visible.min() < 2 / 255:
         raise DrawingFailed("This picture came out blank: the model's numbers overflowed. Another seed or lower guidance may help.")
-    return _image(pixels.movedim(0, -1))
+    return _image(visible.movedim(0, -1))
 
 
 def _image(pixels: torch.Tensor) -> Image.Image:
-    """A picture of (h, w, 3), 0 to 1."""
-    return Image.fromarray((pixels * 255).round().byte().cpu().numpy())
+    """A picture of (h, w, 3), -1 to 1; what lies beyond is cut off."""
+    levels = (pixels / 2 + 0.5).clamp(0, 1) * 255
+    return Image.fromarray(levels.round().byte().cpu().numpy())
 
 
 def _with_one(rows: torch.Tensor) -> torch.Tensor:
