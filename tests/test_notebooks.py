@@ -63,6 +63,6 @@ print(view["state"], len(ask("/pictures/" + view["pictures"][0]["id"] + ".png"))
     outputs = run(NOTEBOOKS[1], draw, again, PORT=0)
     link = next(output.data["text/html"] for cell in outputs for output in cell if "text/html" in output.get("data", {}))
     assert re.search(r'href="http://127\.0\.0\.1:\d+/"', link)
-    assert [output.text for output in outputs[-2] if output.output_type == "stream"] == ["done True\n"]
+    assert [output.text for output in outputs[-2] if output.get("name") == "stdout"] == ["done True\n"]
     with pytest.raises(OSError):
         urllib.request.urlopen(re.search(r"http://[\d.:]+", link)[0], timeout=2)

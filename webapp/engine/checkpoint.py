@@ -12,7 +12,9 @@ from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
+from diffusers.utils import logging as diffusers_logging
 from transformers import CLIPTextModel, CLIPTokenizer
+from transformers.utils import logging as transformers_logging
 
 from webapp.engine import hub
 from webapp.engine.latents import LatentSpace
@@ -21,6 +23,8 @@ from webapp.schema import Defaults
 
 BUILTIN = Path(__file__).parent.parent / "builtin"
 log = logging.getLogger(__name__)
+diffusers_logging.disable_progress_bar()  # bars of a second's loading; `report` tells what takes long
+transformers_logging.disable_progress_bar()
 
 
 @dataclass(frozen=True, eq=False)
