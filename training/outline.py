@@ -13,7 +13,8 @@ from PIL import Image
 from scipy import ndimage
 
 from training import scenes
-from training.drawing import COLOURS, SHAPES
+from training.pen import COLOURS
+from training.things import SHAPES
 
 EDGE = 6  # pixels of border from which the background is read
 APART = 40.0  # distance in RGB from the background at which a pixel belongs to a shape

@@ -19,7 +19,9 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from training import autoencoder, scenes
-from training.drawing import COLOURS, PLACES, SUBJECTS
+from training.pen import COLOURS
+from training.places import PLACES
+from training.things import SUBJECTS
 
 UNREADABLE = "unreadable"
 HEADS = {

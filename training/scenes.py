@@ -9,7 +9,9 @@ from zlib import crc32
 
 from PIL import Image
 
-from training.drawing import ANIMALS, COLOURS, GRASS, PLACES, SHAPES, SNOW, SUBJECTS, USUAL, WATER, Colour, Pen, mix, tinted
+from training.pen import COLOURS, Colour, Pen, mix, tinted
+from training.places import GRASS, PLACES, SNOW, WATER
+from training.things import ANIMALS, SHAPES, SUBJECTS, USUAL
 
 SIZE = 128  # pixels a side
 
@@ -367,6 +369,3 @@ def vocabulary() -> list[str]:
         {word for phrase in phrases for word in phrase.split()}
         | set(["a", "an", "the", "on", "to", "background", "facing", "left", "right"])
     )
-
-
-# READY
