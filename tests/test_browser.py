@@ -10,6 +10,7 @@ from conftest import Visitor
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 SLOW = "80"  # steps, so that there is something to watch
+expect.set_options(timeout=60_000)  # milliseconds
 
 
 def chromium_path() -> str:

@@ -167,11 +167,15 @@ class Queue:
             self._change.wait_for(lambda: self._changes != seen, timeout)
             return self._changes
 
-    def _tell(self, job: Job) -> None:
-        """A turn was taken, ended or asked for: wakes the workers and tells everyone whose place may have moved."""
+    def wake(self) -> None:
+        """Ends every `wait`."""
         with self._change:
             self._changes += 1
             self._change.notify_all()
+
+    def _tell(self, job: Job) -> None:
+        """A turn was taken, ended or asked for: wakes the workers and tells everyone whose place may have moved."""
+        self.wake()
         self.events.changed(job.owner, job.id)
         for id, owner in self.store.waiting()[0]:
             self.events.changed(owner, id)

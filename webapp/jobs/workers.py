@@ -41,6 +41,7 @@ class LocalWorkers:
     def stop(self) -> None:
         """Ends all threads; what was being drawn goes back into the queue."""
         self._stopping.set()
+        self.queue.wake()
         if self._engine:
             self._engine.close()
         for thread in self._threads:
