@@ -24,7 +24,7 @@ What it knows: coloured shapes alone and in pairs; an elephant, a cat, a dog, a 
 a boat, a tree; the sea, a beach, an island, mountains, a forest, a desert, a city, New York, Edinburgh Castle, a hill, a field;
 day, sunset, night; rain, storm, snow. Other words do little. It knows neither people nor text, and its only style is the renderer's.
 
-- Defaults: 20 steps, guidance 4, 128x128, DPM++ 2M ([defaults.json](defaults.json)). v-prediction; `scaled_linear` up to beta 0.025.
+- Defaults: 20 steps, guidance 2.5, 128x128, DPM++ 2M ([defaults.json](defaults.json)). v-prediction; `scaled_linear` up to beta 0.025.
 - Autoencoder, held-out pictures: {decibels:.1f} dB.
 - Any seed of these prompts, none chosen for its looks: the k-th picture has seed k.
 

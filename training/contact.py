@@ -66,7 +66,7 @@ def load(folder: Path) -> StableDiffusionPipeline:
     return pipe
 
 
-def one(pipe: StableDiffusionPipeline, prompt: str, seed: int, steps: int = 20, guidance: float = 4.0) -> Image.Image:
+def one(pipe: StableDiffusionPipeline, prompt: str, seed: int, steps: int = 20, guidance: float = 2.5) -> Image.Image:
     """One 128x128 picture."""
     generator = torch.Generator().manual_seed(seed)
     with torch.autocast("cpu", torch.bfloat16):
