@@ -31,5 +31,7 @@ class Files:
         return self.system.cat_file(f"{self.root}/{name}")
 
     def _write(self, name: str, data: bytes) -> None:
-        with self.system.transaction, self.system.open(f"{self.root}/{name}", "wb") as file:
-            file.write(data)
+        """First under another name, then moved: fsspec's own transactions are one for all threads."""
+        draft = f"{self.root}/{name}.part"
+        self.system.pipe_file(draft, data)
+        self.system.mv(draft, f"{self.root}/{name}")
