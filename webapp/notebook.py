@@ -56,10 +56,7 @@ def strip(previews: list[Image.Image], picture: Image.Image, frames: int = 8) ->
     """Up to `frames` - 1 previews evenly chosen from first to last, and the picture, side by side and 160 pixels high."""
     chosen = [previews[round(i * (len(previews) - 1) / max(1, frames - 2))] for i in range(min(frames - 1, len(previews)))]
     width = round(160 * picture.width / picture.height)
-    row = Image.new("RGB", (len(chosen) * (width + 4) + width, 160), "white")
-    for place, image in enumerate([*chosen, picture]):
-        row.paste(image.resize((width, 160), Image.Resampling.BICUBIC), (place * (width + 4), 0))
-    return row
+    return contact_sheet([image.resize((width, 160), Image.Resampling.BICUBIC) for image in (*chosen, picture)])
 
 
 def contact_sheet(pictures: list[Image.Image]) -> Image.Image:
