@@ -5,32 +5,42 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from webapp import craft
 from webapp.errors import InvalidRequest
 
-SAMPLERS = (
-    "DPM++ 2M",
-    "DPM++ 2M Karras",
-    "Euler",
-    "Euler a",
-    "DDIM",
-    "PNDM",
-    "LMS",
-    "Heun",
-    "UniPC",
-)
-MAX_PROMPT = 2000  # characters
+MAX_PROMPT = 4000  # characters
 MAX_SEED = 2**32 - 1
-RANGES: dict[str, tuple[int, int]] = {  # both ends allowed
+MAX_PICTURES = 64  # of one request, all its prompts, counts and grid cells together
+RANGES: dict[str, tuple[float, float]] = {  # both ends allowed
     "seed": (0, MAX_SEED),
+    "subseed": (0, MAX_SEED),
+    "subseed_strength": (0, 1),
     "width": (64, 2048),  # pixels
     "height": (64, 2048),
     "steps": (1, 150),
     "guidance": (0, 30),
+    "guidance_rescale": (0, 1),
+    "eta": (0, 1),
+    "clip_skip": (1, 12),
     "count": (1, 16),
+    "strength": (0, 1),
+    "mask_blur": (0, 64),  # pixels
+    "padding": (0, 512),
+    "outpaint_left": (0, 1024),
+    "outpaint_right": (0, 1024),
+    "outpaint_up": (0, 1024),
+    "outpaint_down": (0, 1024),
+    "hires_scale": (1, 4),
+    "hires_strength": (0, 1),
+    "hires_steps": (1, 150),
+    "upscale": (1, 4),
+    "weight": (0, 2),
+    "start": (0, 1),
+    "end": (0, 1),
 }
 
 
@@ -38,14 +48,6 @@ def _text(value: str) -> str:
     if "\0" in value:
         raise ValueError("holds a NUL character, which is not text. Please remove it.")
     return value.replace("\r\n", "\n").strip()
-
-
-def _sampler(value: str) -> str:
-    known = {name.casefold(): name for name in SAMPLERS}
-    try:
-        return known[" ".join(value.split()).casefold()]
-    except KeyError:
-        raise ValueError(f"is not one I know. Choose one of: {', '.join(SAMPLERS)}.") from None
 
 
 def _eighths(value: int) -> int:
@@ -64,19 +66,41 @@ def _seed(value: Any) -> Any:
     return None if value in (-1, "-1") else _blank(value)
 
 
-def _within(name: str, **more: bool) -> Any:
+def _names(value: Any) -> Any:
+    """Several names, as a list or with commas between."""
+    return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
+
+
+def _image(value: str) -> str:
+    if value and not (len(value) == 64 and set(value) <= set("0123456789abcdef")):
+        raise ValueError("must be a picture that was handed in before.")
+    return value
+
+
+def _within(name: str, **more: Any) -> Any:
     low, high = RANGES[name]
     return Field(ge=low, le=high, **more)
 
 
+def _number(name: str, kind: type, default: Any = None) -> Any:
+    """A number within its range; an empty form field means `default`."""
+    more = {"allow_inf_nan": False} if kind is float else {}
+    annotation = Annotated[kind, _within(name, **more)]
+    return Annotated[annotation | None if default is None else annotation, BeforeValidator(lambda v: default if _blank(v) is None else v)]
+
+
 Text = Annotated[str, AfterValidator(_text)]
+Name = Annotated[str, Field(max_length=200), AfterValidator(_text)]
+Names = Annotated[tuple[Name, ...], BeforeValidator(_names), Field(max_length=16)]
 Side = Annotated[int, _within("width"), AfterValidator(_eighths)]
 Steps = Annotated[int, _within("steps")]
 Guidance = Annotated[float, _within("guidance", allow_inf_nan=False)]
-Sampler = Annotated[str, AfterValidator(_sampler)]
+Sampler = Annotated[str, AfterValidator(craft.sampler)]
+Schedule = Annotated[str, AfterValidator(craft.schedule)]
 Seed = Annotated[int, _within("seed")]
-Count = Annotated[int, _within("count")]
 Blank = BeforeValidator(_blank)
+Image = Annotated[str, AfterValidator(_image)]
+"""The SHA-256 of an image file's bytes, in hex; empty for none. Whoever draws is given the images themselves beside the request."""
 
 
 class Defaults(BaseModel):
@@ -91,23 +115,89 @@ class Defaults(BaseModel):
     sampler: Sampler
 
 
-class GenerationRequest(BaseModel):
-    """One wish for `count` pictures. A field left None takes the checkpoint's default; `seed` None means any.
+class Control(BaseModel):
+    """One ControlNet's say: `model` by its name in the library; `image` its map, or what `map` makes the map of (the start image
+    if empty); in force from the share `start` of the steps to `end`."""
 
-    Picture `i` of a request is drawn from seed `seed + i`, so each can be asked for again alone.
+    model_config = ConfigDict(frozen=True)
+
+    model: Annotated[Name, Field(min_length=1)]
+    image: Image = ""
+    map: Literal["none", "canny", "scribble"] = "none"
+    weight: _number("weight", float, 1.0) = 1.0
+    start: _number("start", float, 0.0) = 0.0
+    end: _number("end", float, 1.0) = 1.0
+
+
+class Axis(BaseModel):
+    """One side of a grid: the request's `field` takes each of the `values` in turn, written as in a form."""
+
+    model_config = ConfigDict(frozen=True)
+
+    field: str
+    values: Annotated[tuple[str, ...], Field(min_length=1, max_length=16)]
+
+
+class GenerationRequest(BaseModel):
+    """One wish for pictures. A field left None takes the checkpoint's default; `seed` None means any.
+
+    `plan.pictures` says which pictures it is: prompts, styles, matrix, grid and `count` multiplied out. `image` makes it
+    image-to-image, `mask` (white: to be drawn anew) inpainting, an `outpaint_*` side outpainting; all in pixels.
     """
 
     model_config = ConfigDict(frozen=True)
 
     prompt: Annotated[Text, Field(min_length=1, max_length=MAX_PROMPT)]
     negative_prompt: Annotated[Text, Field(max_length=MAX_PROMPT)] = ""
+    styles: Names = ()
     seed: Annotated[Seed | None, BeforeValidator(_seed)] = None
     width: Annotated[Side | None, Blank] = None
     height: Annotated[Side | None, Blank] = None
     steps: Annotated[Steps | None, Blank] = None
     guidance: Annotated[Guidance | None, Blank] = None
     sampler: Annotated[Sampler | None, Blank] = None
-    count: Annotated[Count, BeforeValidator(lambda value: 1 if _blank(value) is None else value)] = 1
+    count: _number("count", int, 1) = 1
+
+    model: Name = ""  # by its name in the library; empty: the one the run was started with
+    vae: Name = ""  # another autoencoder; empty: the model's own
+    schedule: Schedule = ""  # how the noise levels are spaced; empty: the sampler's own
+    eta: _number("eta", float) = None  # noise added at each step, for samplers that have it; None: their own
+    guidance_rescale: _number("guidance_rescale", float, 0.0) = 0.0
+    clip_skip: _number("clip_skip", int, 1) = 1  # as AUTOMATIC1111 counts: 1 is the text encoder's last layer
+    subseed: Annotated[Seed | None, BeforeValidator(_seed)] = None
+    subseed_strength: _number("subseed_strength", float, 0.0) = 0.0
+
+    image: Image = ""
+    strength: _number("strength", float) = None
+    mask: Image = ""
+    mask_blur: _number("mask_blur", int, 4) = 4
+    only_masked: bool = False  # draw the mask's surroundings alone, at full size, `padding` pixels around it included
+    padding: _number("padding", int, 32) = 32
+    outpaint_left: _number("outpaint_left", int, 0) = 0
+    outpaint_right: _number("outpaint_right", int, 0) = 0
+    outpaint_up: _number("outpaint_up", int, 0) = 0
+    outpaint_down: _number("outpaint_down", int, 0) = 0
+    controls: Annotated[tuple[Control, ...], Field(max_length=4)] = ()
+
+    hires_scale: _number("hires_scale", float, 1.0) = 1.0  # above 1: a second pass at that size
+    hires_strength: _number("hires_strength", float, 0.5) = 0.5
+    hires_steps: _number("hires_steps", int) = None  # None: as many as `steps`
+    hires_upscaler: Literal["lanczos", "latent"] = "lanczos"
+    upscale: _number("upscale", float, 1.0) = 1.0  # of the finished picture
+    upscaler: Name = "lanczos"  # or a diffusion upscaler by its name in the library, whose own scale counts
+
+    x: Axis | None = None  # a grid, from left to right
+    y: Axis | None = None  # and from top to bottom
+
+    @model_validator(mode="before")
+    @classmethod
+    def _split_sampler(cls, fields: Any) -> Any:
+        """ "DPM++ 2M Karras" names a sampler and a schedule."""
+        if isinstance(fields, dict) and isinstance(fields.get("sampler"), str) and not _blank(fields.get("schedule")):
+            sampler, schedule = craft.split(fields["sampler"])
+            if schedule:
+                return {**fields, "sampler": sampler, "schedule": schedule}
+        return fields
 
     @classmethod
     def read(cls, fields: Mapping[str, Any]) -> GenerationRequest:
@@ -121,18 +211,39 @@ class GenerationRequest(BaseModel):
             raise InvalidRequest({str(e["loc"][0]): _sentence(e) for e in error.errors()}) from None
 
     def seeded(self) -> GenerationRequest:
-        """This request with a seed: its own, or a random one."""
-        return self if self.seed is not None else self.model_copy(update={"seed": random.randrange(MAX_SEED + 1)})
+        """This request with a seed: its own, or a random one; and so for the subseed, if it has a say."""
+        wanted = ["seed", "subseed"] if self.subseed_strength else ["seed"]
+        return self.model_copy(update={name: random.randrange(MAX_SEED + 1) for name in wanted if getattr(self, name) is None})
 
     def resolved(self, defaults: Defaults) -> GenerationRequest:
-        """This request with every field filled in."""
+        """This request with every field filled in that a checkpoint has a default for."""
         empty = {name: value for name, value in defaults if getattr(self, name) is None}
         return self.seeded().model_copy(update=empty)
 
-    def picture(self, index: int) -> GenerationRequest:
-        """The request that draws picture `index` of this one alone. `self.seed` must be set."""
-        assert self.seed is not None
-        return self.model_copy(update={"seed": (self.seed + index) % (MAX_SEED + 1), "count": 1})
+    @property
+    def outpaints(self) -> bool:
+        return bool(self.outpaint_left or self.outpaint_right or self.outpaint_up or self.outpaint_down)
+
+    def images(self) -> set[str]:
+        """The SHA-256 of every image this request is drawn from."""
+        return {ref for ref in (self.image, self.mask, *(control.image for control in self.controls)) if ref}
+
+
+class Receipt(BaseModel):
+    """All that is needed to draw a picture again, and to say why it would come out differently. Written into the picture."""
+
+    model_config = ConfigDict(frozen=True)
+
+    request: GenerationRequest  # for this picture alone: `count` 1, styles and wildcards written out, every field filled in
+    model: str
+    model_hash: str = ""  # SHA-256 of the weights, in hex
+    dtype: str = ""  # bfloat16, float16, float32
+    device: str = ""  # cpu, cuda, mps
+    scheduler: dict[str, Any] = {}  # diffusers' class under "_class_name", and its configuration
+    prompt_read: str = ""  # what the text encoder was given, if something was cut
+    versions: dict[str, str] = {}  # of torch, diffusers, transformers and this program
+    add_ons: dict[str, str] = {}  # LoRAs, embeddings, ControlNets, autoencoder: name to SHA-256
+    notes: tuple[str, ...] = ()  # what its owner should know: words cut or unknown, a retry in higher precision
 
 
 class PictureView(BaseModel):
