@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import time
@@ -11,15 +12,20 @@ from pathlib import Path
 import pytest
 import tiny
 import torch
-from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
+from diffusers import (
+    AutoencoderKL,
+    DDIMScheduler,
+    DPMSolverMultistepScheduler,
+    EulerDiscreteScheduler,
+    StableDiffusionPipeline,
+    UNet2DConditionModel,
+)
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from webapp.engine import checkpoint
 from webapp.engine.checkpoint import Checkpoint
-from webapp.engine.engine import Engine
-from webapp.engine.events import Finished
-from webapp.errors import ModelError
-from webapp.schema import Defaults, GenerationRequest
+from webapp.errors import InvalidRequest, ModelError
+from webapp.schema import Defaults
 
 UNET = "unet/diffusion_pytorch_model.safetensors"
 
@@ -104,10 +110,10 @@ def test_nothing_is_wired_to_four_channels_or_a_factor_of_eight(tmp_path: Path) 
     pipe.save_pretrained(tmp_path / "other")
     model = checkpoint.load(tmp_path / "other", "cpu")
     assert (model.defaults.width, model.defaults.height) == (96, 64)
-    engine = Engine(model)
-    events = list(engine.submit(GenerationRequest(prompt="a cat", steps=3)))
-    engine.close()
-    assert events[-1].image.size == (96, 64)
+    assert (model.kind, model.space.channels, model.space.factor) == ("text", 8, 4)
+    noise = model.space.noise(96, 64, torch.Generator().manual_seed(0))
+    assert noise.shape == (1, 8, 16, 24)
+    assert model.space.decode(noise).shape == (1, 3, 64, 96)
 
 
 @pytest.mark.parametrize(
@@ -142,11 +148,77 @@ def test_a_broken_folder_gets_a_sentence(folder: Path, breaking: Callable[[Path]
     assert words in refusal(folder)
 
 
-def test_a_model_that_paints_into_pictures_is_refused(tmp_path: Path) -> None:
-    pipe = tiny.pipeline(channels=9)
-    pipe.vae = tiny.pipeline().vae
-    pipe.save_pretrained(tmp_path / "inpainting")
-    assert "needs a picture to start from" in refusal(tmp_path / "inpainting")
+def test_a_model_for_inpainting_says_so(tmp_path: Path) -> None:
+    model = checkpoint.load(tiny.save(tiny.inpainting(), tmp_path / "inpainting"), "cpu")
+    assert (model.kind, model.unet.config.in_channels) == ("inpainting", 9)
+    noise = model.unet(torch.zeros(1, 9, 8, 8, dtype=model.dtype), 500, torch.zeros(1, 77, 32, dtype=model.dtype)).sample
+    assert noise.shape == (1, model.space.channels, 8, 8)
+
+
+def test_one_that_takes_something_else_is_refused(tmp_path: Path) -> None:
+    assert "neither a model that draws from words nor one for inpainting" in refusal(tiny.save(tiny.pipeline(inputs=8), tmp_path / "x"))
+
+
+def test_a_folder_saved_for_image_to_image_draws_from_words_too(folder: Path) -> None:
+    edit(folder / "model_index.json", _class_name="StableDiffusionImg2ImgPipeline")
+    assert checkpoint.load(folder, "cpu").kind == "text"
+
+
+def test_the_width_of_the_words_is_the_models_own(tmp_path: Path) -> None:
+    model = checkpoint.load(tiny.save(tiny.pipeline(width=48), tmp_path / "narrow"), "cpu")
+    assert model.unet.config.cross_attention_dim == model.text_encoder.config.hidden_size == 48
+
+
+@pytest.mark.parametrize(
+    ("name", "schedule", "steps"),
+    [("sd-turbo", "turbo", 2), ("my_Turbo_mix", "turbo", 2), ("other", "turbo", 25), ("turbo", "epsilon", 25)],
+)
+def test_a_turbo_model_takes_few_steps_without_guidance(tmp_path: Path, name: str, schedule: str, steps: int) -> None:
+    best = checkpoint.load(tiny.folder(tmp_path / name, schedule), "cpu").defaults
+    assert (best.steps, best.guidance, best.sampler) == ((2, 0, "Euler") if steps == 2 else (25, 7.5, "DPM++ 2M"))
+
+
+@pytest.mark.parametrize(
+    ("schedule", "prediction"), [("epsilon", "v"), ("v_prediction", "epsilon"), ("epsilon", "epsilon"), ("turbo", "v")]
+)
+def test_what_is_said_of_the_prediction_goes_first(tmp_path: Path, schedule: str, prediction: str) -> None:
+    folder = tiny.folder(tmp_path / "model", schedule)
+    own = "v_prediction" if schedule == "v_prediction" else "epsilon"
+    assert checkpoint.load(folder, "cpu").prediction == own
+    told = checkpoint.load(folder, "cpu", prediction=prediction)
+    assert told.prediction == checkpoint.PREDICTIONS[prediction]
+    for kind in (DDIMScheduler, EulerDiscreteScheduler, DPMSolverMultistepScheduler):
+        assert kind.from_config(told.scheduler_config).config.prediction_type == told.prediction
+
+
+def test_a_prediction_that_there_is_not(whole: Path) -> None:
+    with pytest.raises(InvalidRequest, match="v or epsilon, not x0"):
+        checkpoint.load(whole, "cpu", prediction="x0")
+
+
+def test_the_hash_is_of_the_weights_that_were_read(folder: Path) -> None:
+    parts = [UNET, "vae/diffusion_pytorch_model.safetensors", "text_encoder/model.safetensors"]
+    first = checkpoint.load(folder, "cpu").hash
+    assert first == hashlib.sha256(b"".join((folder / part).read_bytes() for part in parts)).hexdigest()
+    (folder / "scheduler/scheduler_config.json").write_text((folder / "scheduler/scheduler_config.json").read_text() + " ")
+    assert checkpoint.load(folder, "cpu").hash == first
+    changed = bytearray((folder / UNET).read_bytes())
+    changed[-1] ^= 1
+    (folder / UNET).write_bytes(changed)
+    assert checkpoint.load(folder, "cpu").hash != first
+
+
+def test_a_copy_in_higher_precision_leaves_the_model_as_it_is(whole: Path) -> None:
+    model = checkpoint.load(whole, "cpu", torch.bfloat16)
+    copy = model.upcast(torch.float32)
+    assert (copy.dtype, copy.unet.dtype, copy.vae.dtype, copy.text_encoder.dtype) == (torch.float32,) * 4
+    assert (model.dtype, model.unet.dtype, model.vae.dtype, model.text_encoder.dtype) == (torch.bfloat16,) * 4
+    assert (copy.hash, copy.device, copy.tokenizer) == (model.hash, model.device, model.tokenizer)
+    assert copy.space.vae is copy.vae
+    assert torch.equal(copy.unet.conv_in.weight, model.unet.conv_in.weight.float())
+    with torch.no_grad():
+        copy.unet.conv_in.weight.zero_()
+    assert model.unet.conv_in.weight.any()
 
 
 @pytest.mark.parametrize(
@@ -178,12 +250,13 @@ def test_stable_diffusion_2_1_at_its_true_size(tmp_path: Path) -> None:
         assert model.unet.num_parameters() == pytest.approx(865.9e6, rel=0.0001)
         assert (model.defaults.width, model.defaults.height) == (768, 768)
         clock = time.monotonic()
-        engine = Engine(model)
-        events = list(engine.submit(GenerationRequest(prompt="an elephant", width=256, height=256, steps=1, seed=1)))
-        engine.close()
+        latents = model.space.noise(256, 256, torch.Generator().manual_seed(1))
+        with torch.inference_mode():
+            noise = model.unet(latents, 999, torch.zeros(1, 77, 1024, dtype=model.dtype)).sample
+            pixels = model.space.decode(noise)
         print(f"one step and the decoding at 256 x 256 in {time.monotonic() - clock:.0f} s")
-        assert isinstance(events[-1], Finished), events[-1]
-        assert events[-1].image.size == (256, 256)
+        assert pixels.shape == (1, 3, 256, 256)
+        assert pixels.isfinite().all()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -11,8 +11,10 @@ from diffusers import (
     AutoencoderKL,
     DDIMScheduler,
     DPMSolverMultistepScheduler,
+    EulerDiscreteScheduler,
     PNDMScheduler,
     SchedulerMixin,
+    StableDiffusionInpaintPipeline,
     StableDiffusionPipeline,
     UNet2DConditionModel,
 )
@@ -25,12 +27,15 @@ _SD = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.01
 
 
 def schedule(name: str) -> SchedulerMixin:
-    """The scheduler a checkpoint comes with: SD 2.1 base's, SD 2.1's, the built-in model's, or that with its last noise pure."""
+    """The scheduler a checkpoint comes with: SD 2.1 base's (and SD 1's), SD 2.1's, SD Turbo's, the built-in model's, or that with its
+    last noise pure."""
     match name:
         case "epsilon":
             return PNDMScheduler(**_SD, prediction_type="epsilon", skip_prk_steps=True, set_alpha_to_one=False)
         case "v_prediction":
             return DDIMScheduler(**_SD, prediction_type="v_prediction", clip_sample=False, set_alpha_to_one=False)
+        case "turbo":
+            return EulerDiscreteScheduler(**_SD, prediction_type="epsilon", timestep_spacing="trailing")
         case "builtin" | "zero terminal SNR":
             changes = {"beta_end": 0.025, "prediction_type": "v_prediction", "timestep_spacing": "trailing"}
             changes["rescale_betas_zero_snr"] = name != "builtin"
@@ -38,15 +43,18 @@ def schedule(name: str) -> SchedulerMixin:
     raise ValueError(name)
 
 
-def pipeline(scheduler: SchedulerMixin | None = None, channels: int = 4) -> StableDiffusionPipeline:
-    """A pipeline whose latents have `channels`; the same weights each time."""
+def pipeline(
+    scheduler: SchedulerMixin | None = None, channels: int = 4, inputs: int | None = None, width: int = 32
+) -> StableDiffusionPipeline:
+    """A pipeline whose latents have `channels`; the same weights each time. Its UNet takes `inputs` channels, as many as the latents'
+    when not given; an embedding of a word has `width` numbers, by which SD 1 and SD 2 differ."""
     torch.manual_seed(0)
     alphabet = sorted(ByteLevel.alphabet())
     words = [*alphabet, *(f"{letter}</w>" for letter in alphabet), "<|startoftext|>", "<|endoftext|>"]
     tokenizer = CLIPTokenizer(vocab={word: i for i, word in enumerate(words)}, merges=[], model_max_length=77)
     text = CLIPTextConfig(
         vocab_size=len(words),
-        hidden_size=32,
+        hidden_size=width,
         intermediate_size=64,
         num_hidden_layers=2,
         num_attention_heads=2,
@@ -55,13 +63,13 @@ def pipeline(scheduler: SchedulerMixin | None = None, channels: int = 4) -> Stab
     )
     unet = UNet2DConditionModel(
         sample_size=SIDE // 8,
-        in_channels=channels,
+        in_channels=inputs or channels,
         out_channels=channels,
         block_out_channels=(16, 32),
         layers_per_block=1,
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
-        cross_attention_dim=32,
+        cross_attention_dim=width,
         attention_head_dim=2,
         norm_num_groups=8,
     )
@@ -84,12 +92,22 @@ def pipeline(scheduler: SchedulerMixin | None = None, channels: int = 4) -> Stab
     )
 
 
+def inpainting(scheduler: SchedulerMixin | None = None) -> StableDiffusionInpaintPipeline:
+    """One whose UNet takes, beside the latents, a mask and the latents under it: nine channels."""
+    parts = pipeline(scheduler, inputs=9).components
+    return StableDiffusionInpaintPipeline(**parts, requires_safety_checker=False)
+
+
 def folder(path: Path, name: str = "epsilon", variant: str | None = None, channels: int = 4) -> Path:
-    """A model saved at `path`, with the noise schedule `name`. Its file says only what `schedule` does, as the old ones on the hub:
-    what is left out each scheduler fills in its own way, with timesteps that are no whole numbers for one."""
-    scheduler = schedule(name)
-    pipeline(scheduler, channels).save_pretrained(path, variant=variant)
+    """A model saved at `path`, with the noise schedule `name`."""
+    return save(pipeline(schedule(name), channels), path, variant)
+
+
+def save(pipe: StableDiffusionPipeline | StableDiffusionInpaintPipeline, path: Path, variant: str | None = None) -> Path:
+    """A pipeline saved at `path`. Its noise schedule's file says only what `schedule` does, as the old ones on the hub: what is left
+    out each scheduler fills in its own way, with timesteps that are no whole numbers for one."""
+    pipe.save_pretrained(path, variant=variant)
     file = path / "scheduler/scheduler_config.json"
-    unsaid = scheduler.config["_use_default_values"]
+    unsaid = pipe.scheduler.config["_use_default_values"]
     file.write_text(json.dumps({key: value for key, value in json.loads(file.read_text()).items() if key not in unsaid}))
     return path

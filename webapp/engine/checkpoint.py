@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
@@ -17,11 +18,14 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from transformers.utils import logging as transformers_logging
 
 from webapp.engine import hub
+from webapp.engine.digest import sha256
 from webapp.engine.latents import LatentSpace
-from webapp.errors import ModelError
+from webapp.errors import InvalidRequest, ModelError
 from webapp.schema import Defaults
 
 BUILTIN = Path(__file__).parent.parent / "builtin"
+PREDICTIONS = {"v": "v_prediction", "v_prediction": "v_prediction", "epsilon": "epsilon"}
+"""What a model may say of the noise it sees: the words for it here, and diffusers' own."""
 log = logging.getLogger(__name__)
 diffusers_logging.disable_progress_bar()  # bars of a second's loading; `report` tells what takes long
 transformers_logging.disable_progress_bar()
@@ -29,12 +33,20 @@ transformers_logging.disable_progress_bar()
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """`notice` is what its user should know of it, mostly empty; `revision` a hub's commit, empty for a folder."""
+    """A model's parts on one device in one precision, and what is known of it.
+
+    `notice` is what its user should know of it, mostly empty; `revision` a hub's commit, empty for a folder; `hash` the SHA-256 of
+    the weights that were read, in hex: of the UNet's, the autoencoder's and the text encoder's files, one after the other.
+    An "inpainting" model's UNet takes, beside the latents, a mask of one channel and the latents of the picture under it.
+    """
 
     name: str
     source: str
     revision: str
     notice: str
+    hash: str
+    kind: Literal["text", "inpainting"]
+    prediction: str  # epsilon or v_prediction
     unet: UNet2DConditionModel
     vae: AutoencoderKL
     text_encoder: CLIPTextModel
@@ -45,38 +57,51 @@ class Checkpoint:
     defaults: Defaults
     space: LatentSpace
 
+    def upcast(self, dtype: torch.dtype) -> Checkpoint:
+        """A whole copy in the precision `dtype` on the same device, to draw again what overflowed in this one."""
+        unet, vae, text_encoder = (copy.deepcopy(part).to(dtype) for part in (self.unet, self.vae, self.text_encoder))
+        return replace(self, unet=unet, vae=vae, text_encoder=text_encoder, dtype=dtype, space=LatentSpace(vae))
+
 
 def load(
     source: str | Path,
     device: str | torch.device | None = None,
     dtype: torch.dtype | None = None,
     report: Callable[[str], None] = log.info,
+    prediction: str = "",
 ) -> Checkpoint:
     """The model at `source`: "builtin", a folder, or an id on the hub. `report` is told what takes long or was not expected.
 
-    Without `device` the best one here is taken; without `dtype` the fastest one that is safe on it. Raises ModelError.
+    Without `device` the best one here is taken; without `dtype` the fastest one that is safe on it. `prediction`, "epsilon" or "v",
+    goes before what the model says of itself. Raises ModelError, and InvalidRequest for another `prediction`.
     """
+    if prediction and prediction not in PREDICTIONS:
+        raise InvalidRequest({"prediction": f"The prediction must be v or epsilon, not {prediction}."})
     device = _usable(device) if device else best_device()
     dtype = dtype or best_dtype(device)
     if (device.type, dtype) == ("cpu", torch.float16):
         raise ModelError("A CPU cannot draw in fp16 in any bearable time. Please choose fp32, or bf16 where it has that.")
     name, folder, revision, notice = _find(str(source), report)
     report(f"Loading {name}.")
-    pipe = _read(folder, name, device, dtype)
+    pipe, weights = _read(folder, name, device, dtype)
     space = LatentSpace(pipe.vae)
+    scheduler = _told(pipe.scheduler.config, prediction)
     return Checkpoint(
         name=name,
         source=str(source),
         revision=revision,
         notice=notice,
+        hash=sha256(*weights),
+        kind=_kind(pipe, name),
+        prediction=scheduler["prediction_type"],
         unet=pipe.unet,
         vae=pipe.vae,
         text_encoder=pipe.text_encoder,
         tokenizer=pipe.tokenizer,
-        scheduler_config=pipe.scheduler.config,
+        scheduler_config=scheduler,
         device=device,
         dtype=dtype,
-        defaults=_defaults(folder, name, pipe.unet, space),
+        defaults=_defaults(folder, name, pipe.unet, space, scheduler),
         space=space,
     )
 
@@ -128,11 +153,13 @@ def _find(source: str, report: Callable[[str], None]) -> tuple[str, Path, str, s
     return repo, folder, folder.name, notice
 
 
-def _read(folder: Path, name: str, device: torch.device, dtype: torch.dtype) -> StableDiffusionPipeline:
+def _read(folder: Path, name: str, device: torch.device, dtype: torch.dtype) -> tuple[StableDiffusionPipeline, list[Path]]:
+    """The folder's model, and the files its weights were read from."""
     try:
+        variant = hub.inspect(folder, name)
         pipe = StableDiffusionPipeline.from_pretrained(
             folder,
-            variant=hub.inspect(folder, name),
+            variant=variant,
             use_safetensors=True,
             local_files_only=True,
             safety_checker=None,
@@ -147,9 +174,24 @@ def _read(folder: Path, name: str, device: torch.device, dtype: torch.dtype) -> 
         raise ModelError(hub.sentence(error, name)) from None
     if not pipe.unet.dtype == pipe.vae.dtype == pipe.text_encoder.dtype == dtype:
         raise ModelError(f"{name} did not load as {dtype}; this version of diffusers is not one I know.")
-    if pipe.unet.config.in_channels != pipe.vae.config.latent_channels:
-        raise ModelError(f"{name} needs a picture to start from, so it cannot draw from words alone.")
-    return pipe
+    return pipe, [folder / hub.file(weights, variant) for weights in hub.WEIGHTS]
+
+
+def _told(config: Mapping[str, Any], prediction: str) -> Mapping[str, Any]:
+    """A scheduler's configuration with `prediction` in it, if there is one. diffusers passes over what a configuration lists as a default."""
+    if not prediction:
+        return config
+    unsaid = [name for name in config.get("_use_default_values", []) if name != "prediction_type"]
+    return {**config, "prediction_type": PREDICTIONS[prediction], "_use_default_values": unsaid}
+
+
+def _kind(pipe: StableDiffusionPipeline, name: str) -> Literal["text", "inpainting"]:
+    channels, latents = pipe.unet.config.in_channels, pipe.vae.config.latent_channels
+    if channels == latents:
+        return "text"
+    if channels == latents + 1 + latents:
+        return "inpainting"
+    raise ModelError(f"{name} takes {channels} channels: it is neither a model that draws from words nor one for inpainting.")
 
 
 def _dtype_keyword() -> str:
@@ -158,8 +200,12 @@ def _dtype_keyword() -> str:
     return "dtype" if (int(major), int(minor)) >= (0, 40) else "torch_dtype"
 
 
-def _defaults(folder: Path, name: str, unet: UNet2DConditionModel, space: LatentSpace) -> Defaults:
-    """What the folder's `defaults.json` says; without one the size the model was trained at and what suits Stable Diffusion."""
+def _defaults(folder: Path, name: str, unet: UNet2DConditionModel, space: LatentSpace, scheduler: Mapping[str, Any]) -> Defaults:
+    """What the folder's `defaults.json` says; without one the size the model was trained at and what suits Stable Diffusion.
+
+    A model called turbo whose steps are counted from the noisiest on ("trailing", as in Stability AI's SD Turbo) is distilled to draw
+    in one to four steps without guidance (model card of stabilityai/sd-turbo; Sauer et al. 2023, arXiv 2311.17042).
+    """
     sidecar = folder / "defaults.json"
     if sidecar.exists():
         try:
@@ -168,4 +214,6 @@ def _defaults(folder: Path, name: str, unet: UNet2DConditionModel, space: Latent
             raise ModelError(f"{name} has a defaults.json that I do not understand.") from None
     size = unet.config.sample_size
     height, width = (size, size) if isinstance(size, int) else size
-    return Defaults(width=width * space.factor, height=height * space.factor, steps=25, guidance=7.5, sampler="DPM++ 2M")
+    turbo = "turbo" in name.casefold() and scheduler.get("timestep_spacing") == "trailing"
+    steps, guidance, sampler = (2, 0, "Euler") if turbo else (25, 7.5, "DPM++ 2M")
+    return Defaults(width=width * space.factor, height=height * space.factor, steps=steps, guidance=guidance, sampler=sampler)

