@@ -1,0 +1,88 @@
+"""Textual inversion: a folder's learned embeddings become words of a checkpoint (Gal et al. 2022, arXiv 2208.01618)."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import torch
+from transformers import AddedToken, CLIPTokenizer
+
+from webapp.engine import weights
+from webapp.engine.checkpoint import Checkpoint
+from webapp.engine.digest import sha256
+from webapp.errors import ModelError
+
+log = logging.getLogger(__name__)
+
+
+def load(checkpoint: Checkpoint, folder: Path) -> tuple[dict[str, str], list[str]]:
+    """Teach the checkpoint a word for each `.safetensors` file in `folder`, called as the file is. Loading twice does no harm.
+
+    Returns the words with their files' SHA-256, in hex, and a sentence on each file that was left out. An embedding of several
+    vectors becomes the tokens `word`, `word_1`, `word_2`..., as in diffusers; `vectors` tells which belong together.
+    """
+    learned: dict[str, str] = {}
+    notices: list[str] = []
+    rows: dict[str, torch.Tensor] = {}  # (width,) a token
+    for path in sorted(folder.glob("*.safetensors"), key=lambda path: path.name.lower()):
+        try:
+            word = path.stem.lower()  # as the tokenizer reads it
+            vectors = _read(path, checkpoint.text_encoder.config.hidden_size)
+            _check_word(word, path.stem, checkpoint.tokenizer, learned)
+        except ModelError as error:
+            log.warning(error.sentence)
+            notices.append(error.sentence)
+            continue
+        rows |= {word if i == 0 else f"{word}_{i}": row for i, row in enumerate(vectors)}
+        learned[word] = sha256(path)
+    if rows:
+        _teach(checkpoint, rows)
+    return learned, notices
+
+
+def vectors(tokenizer: CLIPTokenizer) -> dict[int, list[int]]:
+    """For the token id of each learned word of several vectors, the ids that stand for it: its own and those of `word_1`..."""
+    added = tokenizer.get_added_vocab()
+    found: dict[int, list[int]] = {}
+    for word, first in added.items():
+        ids = [first]
+        while f"{word}_{len(ids)}" in added:
+            ids.append(added[f"{word}_{len(ids)}"])
+        if len(ids) > 1:
+            found[first] = ids
+    return found
+
+
+def _read(path: Path, wanted: int) -> torch.Tensor:
+    """(vectors, width), whatever the one tensor is called."""
+    tensors, _ = weights.read(path)
+    if {"clip_l", "clip_g"} & tensors.keys():
+        raise weights.misfit(path.stem, "an embedding", 2048, wanted)
+    tensor = tensors.get("emb_params", next(iter(tensors.values())) if len(tensors) == 1 else None)
+    if tensor is None or tensor.dim() not in (1, 2) or not tensor.is_floating_point():
+        raise ModelError(f"{path.stem} is not an embedding (textual inversion).")
+    tensor = tensor.reshape(-1, tensor.shape[-1])
+    if tensor.shape[-1] != wanted:
+        raise weights.misfit(path.stem, "an embedding", tensor.shape[-1], wanted)
+    return tensor
+
+
+def _check_word(word: str, name: str, tokenizer: CLIPTokenizer, learned: dict[str, str]) -> None:
+    known = tokenizer.get_vocab().keys() - tokenizer.get_added_vocab().keys()
+    if word in learned:
+        raise ModelError(f"{name} is there twice, in capitals and in small letters, which the model reads alike.")
+    if {word, f"{word}</w>"} & known or word in tokenizer.all_special_tokens:
+        raise ModelError(f"{name} is a word that the model knows already. Please rename the embedding's file.")
+
+
+def _teach(checkpoint: Checkpoint, rows: dict[str, torch.Tensor]) -> None:
+    """As diffusers' `load_textual_inversion`, but for all files at once, and without finding the word `art` in `party`."""
+    tokenizer, encoder = checkpoint.tokenizer, checkpoint.text_encoder
+    tokenizer.add_tokens([AddedToken(word, single_word=True) for word in rows])
+    size = encoder.get_input_embeddings().num_embeddings
+    if len(tokenizer) > size:
+        encoder.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    table = encoder.get_input_embeddings().weight.data
+    for word, row in rows.items():
+        table[tokenizer.convert_tokens_to_ids(word)] = row.to(table)
