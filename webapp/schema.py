@@ -3,6 +3,7 @@ workers. Beside it stand the defaults that a checkpoint fills in and the names o
 
 from __future__ import annotations
 
+import csv
 import random
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -71,6 +72,20 @@ def _names(value: Any) -> Any:
     return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
 
 
+def _axis_values(value: Any) -> Any:
+    """Values as a list, or with commas between as one writes them in a form; quotes hold one together that has commas itself."""
+    if isinstance(value, str):
+        if len(value) > MAX_PROMPT:
+            raise ValueError(f"is longer than {MAX_PROMPT:,} characters. Please shorten it.")
+        return [cell.strip() for row in csv.reader(value.splitlines(), skipinitialspace=True) for cell in row]
+    return [str(cell) if isinstance(cell, int | float) else cell for cell in value] if isinstance(value, list | tuple) else value
+
+
+def _axis(value: Any) -> Any:
+    """A form's axis that names no field is none."""
+    return None if isinstance(value, Mapping) and not _blank(value.get("field")) else _blank(value)
+
+
 def _image(value: str) -> str:
     if value and not (len(value) == 64 and set(value) <= set("0123456789abcdef")):
         raise ValueError("must be a picture that was handed in before.")
@@ -91,6 +106,7 @@ def _number(name: str, kind: type, default: Any = None) -> Any:
 
 Text = Annotated[str, AfterValidator(_text)]
 Name = Annotated[str, Field(max_length=200), AfterValidator(_text)]
+AxisValue = Annotated[str, Field(max_length=500), AfterValidator(_text)]
 Names = Annotated[tuple[Name, ...], BeforeValidator(_names), Field(max_length=16)]
 Side = Annotated[int, _within("width"), AfterValidator(_eighths)]
 Steps = Annotated[int, _within("steps")]
@@ -130,12 +146,12 @@ class Control(BaseModel):
 
 
 class Axis(BaseModel):
-    """One side of a grid: the request's `field` takes each of the `values` in turn, written as in a form."""
+    """One side of a grid: the request's `field` takes each of the `values` in turn, written as in a form; `axis` reads them."""
 
     model_config = ConfigDict(frozen=True)
 
-    field: str
-    values: Annotated[tuple[str, ...], Field(min_length=1, max_length=16)]
+    field: Name
+    values: Annotated[tuple[AxisValue, ...], BeforeValidator(_axis_values), Field(min_length=1, max_length=MAX_PICTURES)]
 
 
 class GenerationRequest(BaseModel):
@@ -186,8 +202,8 @@ class GenerationRequest(BaseModel):
     upscale: _number("upscale", float, 1.0) = 1.0  # of the finished picture
     upscaler: Name = "lanczos"  # or a diffusion upscaler by its name in the library, whose own scale counts
 
-    x: Axis | None = None  # a grid, from left to right
-    y: Axis | None = None  # and from top to bottom
+    x: Annotated[Axis | None, BeforeValidator(_axis)] = None  # a grid, from left to right
+    y: Annotated[Axis | None, BeforeValidator(_axis)] = None  # and from top to bottom
 
     @model_validator(mode="before")
     @classmethod
@@ -282,27 +298,83 @@ class ModelView(BaseModel):
     defaults: Defaults | None = None
 
 
-_LABELS = {"negative_prompt": "The negative prompt", "count": "The number of pictures", "steps": "The number of steps"}
+_LABELS = {  # where "The", the field's name and a verb would read badly
+    "count": "The number of pictures",
+    "steps": "The number of steps",
+    "subseed": "The variation's seed",
+    "subseed_strength": "The variation's strength",
+    "vae": "The autoencoder's name",
+    "model": "The model's name",
+    "upscaler": "The upscaler's name",
+    "only_masked": "The choice to draw only the masked part",
+    "mask_blur": "The mask's blur",
+    "padding": "The padding around the mask",
+    "outpaint_left": "The border on the left",
+    "outpaint_right": "The border on the right",
+    "outpaint_up": "The border above",
+    "outpaint_down": "The border below",
+    "hires_scale": "The scale of the second pass",
+    "hires_strength": "The strength of the second pass",
+    "hires_steps": "The number of steps of the second pass",
+    "hires_upscaler": "The upscaler of the second pass",
+    "x": "The grid's x",
+    "y": "The grid's y",
+}
+
+
+def _label(*where: str | int) -> str:
+    """What to call the field at that place in the request, as a sentence's beginning."""
+    match where:
+        case "controls", int(number):
+            return f"Control {number + 1}"
+        case "controls", int(number), name:
+            return f"The {name} of control {number + 1}"
+        case "styles", int(_):
+            return "The name of a style"
+        case ("x" | "y") as side, "field", *_:
+            return f"The field of the grid's {side}"
+        case ("x" | "y") as side, "values", int(_):
+            return f"A value of the grid's {side}"
+        case ("x" | "y") as side, "values":
+            return f"The list of values of the grid's {side}"
+        case name, *_:
+            return _LABELS.get(str(name), f"The {str(name).replace('_', ' ')}")
+    return "The request"
 
 
 def _sentence(error: Mapping[str, Any]) -> str:
     """Pydantic's finding in the words of the page."""
-    name = str(error["loc"][0])
-    label = _LABELS.get(name, f"The {name}")
+    where = error["loc"]
+    name = str(where[-1]) if where else ""
+    label = _label(*where)
     limits = error.get("ctx", {})
     match error["type"]:
-        case "missing" | "too_short":
+        case "missing" | "too_short" if name == "prompt":
             return f"{label} is empty. Say what you would like to see."
-        case "too_long":
+        case "missing" | "too_short":
+            return f"{label} is missing."
+        case "too_long" if name in ("styles", "controls", "values"):
+            return f"There are too many {name} ({limits['actual_length']}); at most {limits['max_length']} can be given."
+        case "too_long" | "string_too_long":
             return f"{label} is longer than {limits['max_length']:,} characters. Please shorten it."
         case "greater_than_equal" | "less_than_equal":
             low, high = RANGES[name]
             return f"{label} must be from {low:,} to {high:,}."
         case "value_error":
             return f"{label} {limits['error']}"
-        case "string_type":
+        case "literal_error":
+            return f"{label} must be {limits['expected'].replace(chr(39), '')}."
+        case "tuple_type":
+            return f"{label} must be a list."
+        case "model_type":
+            return f"{label} must be given by the names of its parts, such as {'model' if name.isdigit() else 'field'}."
+        case kind if kind.startswith("string"):
             return f"{label} must be text."
-        case "int_from_float" | "int_parsing" | "int_type" | "int_parsing_size":
+        case kind if kind.startswith("bool"):
+            return f"{label} must be yes or no."
+        case kind if kind.startswith("int"):
             return f"{label} must be a whole number."
-        case _:
+        case kind if kind.startswith(("float", "finite")):
             return f"{label} must be a number."
+        case _:
+            return f"{label} cannot be read."

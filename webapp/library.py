@@ -1,0 +1,186 @@
+"""What lies on this machine by name, besides models: styles, wildcards, and the files that LoRAs, embeddings, ControlNets,
+autoencoders and upscalers are kept in. A file of its own, so that names become paths in one place, and never outside its folder."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from webapp.errors import InvalidRequest
+
+KINDS = {  # a kind is the name of its folder: what one of it is called, and the request's field that names it
+    "wildcards": ("wildcard", "prompt"),
+    "loras": ("LoRA", "prompt"),
+    "embeddings": ("embedding", "prompt"),
+    "controlnets": ("ControlNet", "controls"),
+    "vaes": ("autoencoder", "vae"),
+    "upscalers": ("upscaler", "upscaler"),
+}
+_MARKS = ("config.json", "model_index.json", "adapter_config.json", "pytorch_lora_weights.safetensors", "learned_embeds.safetensors")
+"""A folder that holds one of these was saved by diffusers or peft, and is one thing with the folder's name."""
+_SHIPPED = Path(__file__).with_name("styles.json")
+
+
+def _name(value: str) -> str:
+    name = " ".join(value.split())
+    if not name or "," in name or "\0" in name:
+        raise ValueError("needs a name, without commas")
+    return name
+
+
+class Style(BaseModel):
+    """Words around a prompt: `{prompt}` stands for it; without that, they follow after a comma. So for the negative prompt."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: Annotated[str, Field(max_length=200), AfterValidator(_name)]
+    prompt: Annotated[str, Field(max_length=4000)] = ""
+    negative_prompt: Annotated[str, Field(max_length=4000)] = ""
+
+
+_STYLES = TypeAdapter(list[Style])
+
+
+class Library:
+    """The things in `folder`: `styles.json`, `wildcards/*.txt`, and in `loras/`, `embeddings/`, `controlnets/`, `vaes/` and `upscalers/`
+    each a `.safetensors` file or a folder that diffusers saved. Without a folder, only the styles that ship with the program.
+
+    A thing's name is its file's stem or its folder's name, with the sub-folders it lies in before it ("animals/birds"). All is read
+    anew each time, so files may come and go while the program runs. InvalidRequest says which name is missing, and which exist.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self.folder = folder
+        self._lock = threading.Lock()  # of a read, change and write of the user's own styles
+
+    @property
+    def styles(self) -> dict[str, Style]:
+        """The styles that ship with the program and then the user's own, which replace those of the same name in any case."""
+        own = self._own_styles()[0]
+        hidden = {style.name.casefold() for style in own}
+        shipped = [style for style in _STYLES.validate_json(_SHIPPED.read_bytes()) if style.name.casefold() not in hidden]
+        return {style.name: style for style in (*shipped, *own)}
+
+    @property
+    def trouble(self) -> str:
+        """A sentence if the user's own styles cannot be read, else empty."""
+        return self._own_styles()[1]
+
+    def style(self, name: str) -> Style:
+        """The style of that name in any case."""
+        styles = self.styles
+        for style in styles.values():
+            if style.name.casefold() == name.strip().casefold():
+                return style
+        raise InvalidRequest({"styles": f"There is no style called {_shown(name)}. There are: {_listed(styles)}. {self.trouble}".strip()})
+
+    def add_style(self, style: Style) -> None:
+        """Keep `style` among the user's own, in place of one of the same name."""
+        with self._lock:
+            self._write_styles([*(old for old in self._owned() if old.name.casefold() != style.name.casefold()), style])
+
+    def remove_style(self, name: str) -> None:
+        """Remove one of the user's own styles; those that ship with the program stay."""
+        with self._lock:
+            own = self._owned()
+            kept = [style for style in own if style.name.casefold() != name.strip().casefold()]
+            if len(kept) == len(own):
+                raise InvalidRequest({"styles": f"There is no style of your own called {_shown(name)}."})
+            self._write_styles(kept)
+
+    def wildcard(self, name: str) -> tuple[str, ...]:
+        """The lines of that wildcard's file; blank lines, and comments after a `#` at a line's start, are skipped."""
+        try:
+            text = self.path("wildcards", name).read_text("utf-8-sig", errors="replace")
+        except OSError:
+            raise InvalidRequest({"prompt": f"The file of the wildcard {_shown(name)} cannot be read."}) from None
+        lines = tuple(line for line in map(str.strip, text.splitlines()) if line and not line.startswith("#"))
+        if not lines:
+            raise InvalidRequest({"prompt": f"The wildcard {_shown(name)} has no lines. Write some into its file."})
+        return lines
+
+    def names(self, kind: str) -> list[str]:
+        """The names of all things of a kind (a key of KINDS), in the alphabet's order."""
+        return sorted(self._things(kind), key=str.casefold)
+
+    def path(self, kind: str, name: str) -> Path:
+        """Where the thing of that name lies. The case does not matter, and sub-folders may be left out."""
+        wanted = name.strip().casefold()
+        things = self._things(kind)
+        known = sorted(things, key=lambda key: (key != name, key.casefold() != wanted, key))  # the best match first
+        for key in known:
+            if wanted in (key.casefold(), key.casefold().rpartition("/")[2]):
+                return things[key]
+        noun, field = KINDS[kind]
+        there = f"There are: {_listed(self.names(kind))}." if things else f"There are none yet; they go into the library's folder {kind}."
+        raise InvalidRequest({field: f"There is no {noun} called {_shown(name)}. {there}"})
+
+    def _things(self, kind: str) -> dict[str, Path]:
+        """Names are looked up among what is there, never joined to a path: `..` or an absolute path is merely unknown."""
+        assert kind in KINDS, kind
+        if self.folder is None:
+            return {}
+        root = self.folder / kind
+        suffix = ".txt" if kind == "wildcards" else ".safetensors"
+        return {path.relative_to(root).as_posix().removesuffix(suffix): path for path in _walk(root, root.resolve(), suffix)}
+
+    def _own_styles(self) -> tuple[list[Style], str]:
+        if self.folder is None:
+            return [], ""
+        try:
+            return _STYLES.validate_json((self.folder / "styles.json").read_bytes()), ""
+        except FileNotFoundError:
+            return [], ""
+        except (OSError, ValidationError):
+            return [], "Your own styles cannot be read: the library's styles.json is damaged. Correct or remove that file."
+
+    def _owned(self) -> list[Style]:
+        own, trouble = self._own_styles()
+        if trouble or self.folder is None:  # a damaged file may still be repaired by hand: never write over it
+            raise InvalidRequest({"styles": trouble or "There is no library to keep styles in."})
+        return own
+
+    def _write_styles(self, styles: list[Style]) -> None:
+        assert self.folder is not None
+        self.folder.mkdir(parents=True, exist_ok=True)
+        handle, partial = tempfile.mkstemp(dir=self.folder, prefix=".styles-")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(_STYLES.dump_json(styles, indent=2))
+            os.replace(partial, self.folder / "styles.json")
+        except BaseException:
+            os.unlink(partial)
+            raise
+
+
+def _walk(folder: Path, root: Path, suffix: str) -> Iterator[Path]:
+    """The things in a folder and its sub-folders, but nothing that a link leads to outside of `root`, nor through linked folders."""
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError:
+        return
+    for entry in entries:
+        if entry.name.startswith(".") or (entry.is_symlink() and not Path(os.path.realpath(entry)).is_relative_to(root)):
+            continue
+        if entry.is_file():
+            if entry.suffix.casefold() == suffix:
+                yield entry
+        elif suffix == ".safetensors" and any((entry / mark).is_file() for mark in _MARKS):
+            yield entry
+        elif not entry.is_symlink():
+            yield from _walk(entry, root, suffix)
+
+
+def _shown(name: str) -> str:
+    return name if len(name) <= 80 else f"{name[:79]}…"
+
+
+def _listed(names: Iterable[str]) -> str:
+    first, rest = (names := list(names))[:20], len(names) - 20
+    return ", ".join(first) + (f" and {rest} more" if rest > 0 else "")
