@@ -15,7 +15,7 @@ from webapp.schema import MAX_PROMPT, GenerationRequest, Receipt
 
 MAX_TEXT = 2**17  # characters; a longer text is no infotext
 NEGATIVE = "Negative prompt:"
-SCHEDULES = {"sgm_uniform": "SGM Uniform"}  # what capitals alone do not make of our names
+SCHEDULES = {"sgm_uniform": "SGM Uniform"}  # what a title's capitals do not make of our names
 AUTOMATIC = {"DPM++ 2M": "karras"}  # what "Schedule type: Automatic" stands for
 FIELDS = {  # their keys in lower case, SD.Next's after A1111's: our fields that take the value as it stands
     "steps": "steps",
@@ -107,7 +107,7 @@ def _written(receipt: Receipt) -> list[tuple[str, Any]]:
     return [
         ("Steps", request.steps),
         ("Sampler", request.sampler),
-        ("Schedule type", SCHEDULES.get(request.schedule, request.schedule.capitalize())),
+        ("Schedule type", SCHEDULES.get(request.schedule, request.schedule.replace("_", " ").title())),
         ("CFG scale", request.guidance),
         ("Seed", request.seed),
         ("Size", f"{request.width}x{request.height}" if request.width and request.height else None),
