@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import ldm
 import torch
 from diffusers import (
     AutoencoderKL,
@@ -18,6 +19,7 @@ from diffusers import (
     StableDiffusionPipeline,
     UNet2DConditionModel,
 )
+from safetensors.torch import save_file
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
@@ -111,3 +113,24 @@ def save(pipe: StableDiffusionPipeline | StableDiffusionInpaintPipeline, path: P
     unsaid = pipe.scheduler.config["_use_default_values"]
     file.write_text(json.dumps({key: value for key, value in json.loads(file.read_text()).items() if key not in unsaid}))
     return path
+
+
+def single_file(path: Path, pipe: StableDiffusionPipeline, family: int = 2, words: dict[str, str] | None = None, said: str = "") -> Path:
+    """A pipeline as one file in Stable Diffusion 1's or 2's original layout, with `words` in its header. The folder beside it says the
+    shapes, which are not Stable Diffusion's, and has the tokenizer; of the noise schedule it says something only if that is `said`."""
+    beside = save(pipe, path.with_suffix(""))
+    for file in (*beside.glob("*/*.safetensors"), beside / "model_index.json"):
+        file.unlink()
+    if not said:
+        (beside / "scheduler/scheduler_config.json").unlink()
+    weights = {name: value.contiguous() for name, value in ldm.weights(pipe, family).items()}
+    save_file(weights, path, metadata={"format": "pt", **(words or {})})
+    return path
+
+
+def vocabulary(path: Path) -> list[Path]:
+    """The tokenizer's words and their merges (none) as files in `path`, as repositories keep them."""
+    path.mkdir(parents=True, exist_ok=True)
+    (path / "vocab.json").write_text(json.dumps(pipeline().tokenizer.get_vocab()))
+    (path / "merges.txt").write_text("#version: 0.2\n")
+    return [path / "vocab.json", path / "merges.txt"]

@@ -17,18 +17,18 @@ from diffusers.utils import logging as diffusers_logging
 from transformers import CLIPTextModel, CLIPTokenizer
 from transformers.utils import logging as transformers_logging
 
-from webapp.engine import hub
+from webapp.catalogue import PREDICTIONS
+from webapp.engine import hub, single_file
 from webapp.engine.digest import sha256
 from webapp.engine.latents import LatentSpace
 from webapp.errors import InvalidRequest, ModelError
 from webapp.schema import Defaults
 
 BUILTIN = Path(__file__).parent.parent / "builtin"
-PREDICTIONS = {"v": "v_prediction", "v_prediction": "v_prediction", "epsilon": "epsilon"}
-"""What a model may say of the noise it sees: the words for it here, and diffusers' own."""
 log = logging.getLogger(__name__)
 diffusers_logging.disable_progress_bar()  # bars of a second's loading; `report` tells what takes long
 transformers_logging.disable_progress_bar()
+diffusers_logging.set_verbosity_error()  # its warnings are meant for programmers
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +70,7 @@ def load(
     report: Callable[[str], None] = log.info,
     prediction: str = "",
 ) -> Checkpoint:
-    """The model at `source`: "builtin", a folder, or an id on the hub. `report` is told what takes long or was not expected.
+    """The model at `source`: "builtin", a folder, a .safetensors file, or an id on the hub. `report` is told what takes long or was not expected.
 
     Without `device` the best one here is taken; without `dtype` the fastest one that is safe on it. `prediction`, "epsilon" or "v",
     goes before what the model says of itself. Raises ModelError, and InvalidRequest for another `prediction`.
@@ -81,9 +81,9 @@ def load(
     dtype = dtype or best_dtype(device)
     if (device.type, dtype) == ("cpu", torch.float16):
         raise ModelError("A CPU cannot draw in fp16 in any bearable time. Please choose fp32, or bf16 where it has that.")
-    name, folder, revision, notice = _find(str(source), report)
+    name, place, revision, notice = _find(str(source), report)
     report(f"Loading {name}.")
-    pipe, weights = _read(folder, name, device, dtype)
+    pipe, weights = _read(place, name, device, dtype, prediction, report)
     space = LatentSpace(pipe.vae)
     scheduler = _told(pipe.scheduler.config, prediction)
     return Checkpoint(
@@ -101,7 +101,7 @@ def load(
         scheduler_config=scheduler,
         device=device,
         dtype=dtype,
-        defaults=_defaults(folder, name, pipe.unet, space, scheduler),
+        defaults=_defaults(place if place.is_dir() else single_file.beside(place), name, pipe.unet, space, scheduler),
         space=space,
     )
 
@@ -138,12 +138,14 @@ def _cpu_flags() -> set[str]:
 
 
 def _find(source: str, report: Callable[[str], None]) -> tuple[str, Path, str, str]:
-    """The model's name, folder, revision and notice."""
+    """The model's name, folder or file, revision and notice."""
     if source == "builtin":
         return "builtin", BUILTIN, "", ""
     folder = Path(source).expanduser()
     if source and folder.is_dir():
         return folder.resolve().name, folder, "", ""
+    if source and folder.is_file():
+        return folder.stem, folder, "", ""
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", source) or source.endswith((".safetensors", ".ckpt")):
         raise ModelError(f"{source} is neither a model's folder nor a name on the hub, such as {hub.MIRROR}/stable-diffusion-2-1.")
     repo, notice = hub.living(source)
@@ -153,20 +155,19 @@ def _find(source: str, report: Callable[[str], None]) -> tuple[str, Path, str, s
     return repo, folder, folder.name, notice
 
 
-def _read(folder: Path, name: str, device: torch.device, dtype: torch.dtype) -> tuple[StableDiffusionPipeline, list[Path]]:
-    """The folder's model, and the files its weights were read from."""
+def _read(
+    place: Path, name: str, device: torch.device, dtype: torch.dtype, prediction: str, report: Callable[[str], None]
+) -> tuple[StableDiffusionPipeline, list[Path]]:
+    """The model of a folder or file, and the files its weights were read from."""
+    precision = {_dtype_keyword(): dtype}
     try:
-        variant = hub.inspect(folder, name)
-        pipe = StableDiffusionPipeline.from_pretrained(
-            folder,
-            variant=variant,
-            use_safetensors=True,
-            local_files_only=True,
-            safety_checker=None,
-            feature_extractor=None,
-            requires_safety_checker=False,
-            **{_dtype_keyword(): dtype},
-        ).to(device)
+        if place.is_file():
+            pipe, weights = single_file.read(place, prediction, report, **precision), [place]
+        else:
+            variant = hub.inspect(place, name)
+            weights = [place / hub.file(part, variant) for part in hub.WEIGHTS]
+            pipe = _read_folder(place, variant, **precision)
+        pipe = pipe.to(device)
     except ModelError:
         raise
     except Exception as error:
@@ -174,7 +175,20 @@ def _read(folder: Path, name: str, device: torch.device, dtype: torch.dtype) -> 
         raise ModelError(hub.sentence(error, name)) from None
     if not pipe.unet.dtype == pipe.vae.dtype == pipe.text_encoder.dtype == dtype:
         raise ModelError(f"{name} did not load as {dtype}; this version of diffusers is not one I know.")
-    return pipe, [folder / hub.file(weights, variant) for weights in hub.WEIGHTS]
+    return pipe, weights
+
+
+def _read_folder(folder: Path, variant: str | None, **precision: torch.dtype) -> StableDiffusionPipeline:
+    return StableDiffusionPipeline.from_pretrained(
+        folder,
+        variant=variant,
+        use_safetensors=True,
+        local_files_only=True,
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+        **precision,
+    )
 
 
 def _told(config: Mapping[str, Any], prediction: str) -> Mapping[str, Any]:

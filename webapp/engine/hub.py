@@ -36,6 +36,19 @@ INDEX = "model_index.json"
 PIPELINES = ("StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline", "StableDiffusionInpaintPipeline")
 WEIGHTS = ("unet/diffusion_pytorch_model", "vae/diffusion_pytorch_model", "text_encoder/model")
 VOCABULARY = {"tokenizer/tokenizer.json", "tokenizer/vocab.json"}  # either; without one every word would be the same
+WORDS = ("vocab.json", "merges.txt")
+VOCABULARIES = tuple(
+    (repo, "tokenizer/")
+    for repo in (
+        f"{MIRROR}/stable-diffusion-2-1",
+        f"{MIRROR}/stable-diffusion-2-1-base",
+        f"{MIRROR}/stable-diffusion-2-inpainting",
+        "stabilityai/sd-turbo",
+        "stable-diffusion-v1-5/stable-diffusion-v1-5",
+        "stable-diffusion-v1-5/stable-diffusion-inpainting",
+    )
+)
+"""Where CLIP's vocabulary may lie, the first being the one to fetch it from."""
 SETTINGS = ("unet/", "vae/", "text_encoder/", "tokenizer/", "scheduler/")
 """What is needed beside the weights: the .json and .txt files of these folders."""
 
@@ -75,6 +88,22 @@ def fetch(repo: str, report: Callable[[str], None]) -> Path:
             raise ModelError(sentence(error, repo)) from None
         report(f"The hub did not hand out {repo}. I use the copy on this disk.")
         return folder
+
+
+def vocabulary(name: str, report: Callable[[str], None]) -> list[Path]:
+    """CLIP's vocabulary and merges, the same for all of Stable Diffusion: from any of its repositories on the disk, else fetched.
+    `name` is the model in need of them. Raises ModelError."""
+    for repo, folder in (*VOCABULARIES, ("openai/clip-vit-large-patch14", "")):
+        found = [try_to_load_from_cache(repo, f"{folder}{file}", revision=PINNED.get(repo)) for file in WORDS]
+        if all(isinstance(path, str) for path in found):
+            return [Path(path) for path in found]
+    repo, folder = VOCABULARIES[0]
+    report(f"Fetching the vocabulary for {name}: 1.6 MB.")
+    try:
+        return [Path(hf_hub_download(repo, f"{folder}{file}", revision=PINNED.get(repo))) for file in WORDS]
+    except Exception as error:
+        log.warning("The hub did not hand out a vocabulary: %s", type(error).__name__)
+        raise ModelError(f"{name} needs CLIP's vocabulary, which a single file does not hold. {sentence(error, repo)}") from None
 
 
 def inspect(folder: Path, name: str) -> str | None:

