@@ -21,6 +21,7 @@ from threading import Lock
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 from torch import nn
 from torch.nn.functional import conv2d, linear
 
@@ -38,6 +39,8 @@ _PARTS = {  # how a name begins in kohya's layout and in diffusers'; before UNet
     "text_encoder": ("lora_te1_", "lora_te_", "text_encoder."),
     "another": ("lora_te2_", "text_encoder_2."),
 }
+_LYCORIS = re.compile(r"\.(hada|lokr|oft)_")
+_UNREAD = "{} is of a kind that I cannot draw with, such as DoRA, LoHa or LoKr. Plain LoRAs and LoCons work."
 
 
 @dataclass(frozen=True)
@@ -150,10 +153,12 @@ def _stamp(path: Path) -> tuple[int, int]:
 
 def _read(path: Path, checkpoint: Checkpoint) -> _Lora:
     stamp = _stamp(path)
-    tensors, metadata = weights.read(path)
-    found = _layers(tensors, path.stem)
+    header = weights.check(path)
+    if not any("lora" in name for name in header.shapes):  # before gigabytes are read
+        raise ModelError(_UNREAD.format(path.stem) if any(map(_LYCORIS.search, header.shapes)) else f"{path.stem} is not a LoRA.")
+    found = _layers(load_file(path), path.stem)
     _check_width(found, path.stem, checkpoint)
-    told = _told(metadata, path.stem)
+    told = _told(header.words, path.stem)
     layers: dict[str, list[_Layer]] = {"unet": [], "text_encoder": []}
     for part, into in layers.items():
         modules = _modules(getattr(checkpoint, part))
@@ -173,9 +178,6 @@ def _read(path: Path, checkpoint: Checkpoint) -> _Lora:
 
 def _layers(tensors: Mapping[str, torch.Tensor], name: str) -> dict[str, dict[str, dict[str, torch.Tensor]]]:
     """A file's tensors by part of the model, layer, and role: down, up, alpha. Layers' names are written with underscores."""
-    if not any("lora" in key for key in tensors):
-        lycoris = any(re.search(r"\.(hada|lokr|oft)_", key) for key in tensors)
-        raise ModelError(_UNREAD.format(name) if lycoris else f"{name} is not a LoRA.")
     found: dict[str, dict[str, dict[str, torch.Tensor]]] = {}
     for key, tensor in tensors.items():
         part, layer = _split(key.removeprefix("base_model.model."))
@@ -192,9 +194,6 @@ def _layers(tensors: Mapping[str, torch.Tensor], name: str) -> dict[str, dict[st
 def _whole(roles: Mapping[str, torch.Tensor]) -> bool:
     matrices = {"down", "up"} <= roles.keys() and min(roles["down"].dim(), roles["up"].dim()) > 1
     return matrices and ("alpha" not in roles or roles["alpha"].numel() == 1)
-
-
-_UNREAD = "{} is of a kind that I cannot draw with, such as DoRA, LoHa or LoKr. Plain LoRAs and LoCons work."
 
 
 def _split(key: str) -> tuple[str, str]:
@@ -230,10 +229,10 @@ def _check_width(found: Mapping[str, Mapping[str, Mapping[str, torch.Tensor]]], 
                 raise weights.misfit(name, "a LoRA", width, wanted[part])
 
 
-def _told(metadata: Mapping[str, str], name: str) -> dict[str, Any]:
+def _told(words: Mapping[str, str], name: str) -> dict[str, Any]:
     """What peft knew of its adapter, as diffusers writes it into a file's header: `unet.lora_alpha` and the like."""
     try:
-        return dict(json.loads(metadata.get("lora_adapter_metadata", "{}")))
+        return dict(json.loads(words.get("lora_adapter_metadata", "{}")))
     except (ValueError, TypeError):
         raise ModelError(f"{name} has a header that I do not understand. Please delete it and fetch it again.") from None
 

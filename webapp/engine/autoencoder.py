@@ -39,8 +39,7 @@ def _from_folder(path: Path) -> AutoencoderKL:
 
 
 def _from_file(path: Path, own: AutoencoderKL) -> AutoencoderKL:
-    tensors, _ = weights.read(path)
-    if not any(key.endswith("decoder.conv_in.weight") for key in tensors):
+    if not any(name.endswith("decoder.conv_in.weight") for name in weights.check(path).shapes):
         raise ModelError(f"{path.stem} is not an autoencoder (VAE).")
     try:
         with TemporaryDirectory() as folder:  # without a configuration diffusers asks the hub for one

@@ -6,6 +6,7 @@ import logging
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file
 from transformers import AddedToken, CLIPTokenizer
 
 from webapp.engine import weights
@@ -20,7 +21,7 @@ def load(checkpoint: Checkpoint, folder: Path) -> tuple[dict[str, str], list[str
     """Teach the checkpoint a word for each `.safetensors` file in `folder`, called as the file is. Loading twice does no harm.
 
     Returns the words with their files' SHA-256, in hex, and a sentence on each file that was left out. An embedding of several
-    vectors becomes the tokens `word`, `word_1`, `word_2`..., as in diffusers; `vectors` tells which belong together.
+    vectors becomes the tokens `word`, `word_1`, `word_2`..., as in diffusers.
     """
     learned: dict[str, str] = {}
     notices: list[str] = []
@@ -41,31 +42,18 @@ def load(checkpoint: Checkpoint, folder: Path) -> tuple[dict[str, str], list[str
     return learned, notices
 
 
-def vectors(tokenizer: CLIPTokenizer) -> dict[int, list[int]]:
-    """For the token id of each learned word of several vectors, the ids that stand for it: its own and those of `word_1`..."""
-    added = tokenizer.get_added_vocab()
-    found: dict[int, list[int]] = {}
-    for word, first in added.items():
-        ids = [first]
-        while f"{word}_{len(ids)}" in added:
-            ids.append(added[f"{word}_{len(ids)}"])
-        if len(ids) > 1:
-            found[first] = ids
-    return found
-
-
 def _read(path: Path, wanted: int) -> torch.Tensor:
     """(vectors, width), whatever the one tensor is called."""
-    tensors, _ = weights.read(path)
-    if {"clip_l", "clip_g"} & tensors.keys():
+    shapes = weights.check(path).shapes
+    if {"clip_l", "clip_g"} & shapes.keys():
         raise weights.misfit(path.stem, "an embedding", 2048, wanted)
-    tensor = tensors.get("emb_params", next(iter(tensors.values())) if len(tensors) == 1 else None)
-    if tensor is None or tensor.dim() not in (1, 2) or not tensor.is_floating_point():
+    name = "emb_params" if "emb_params" in shapes else next(iter(shapes), "")
+    if not name or (name != "emb_params" and len(shapes) > 1) or len(shapes[name]) not in (1, 2):
         raise ModelError(f"{path.stem} is not an embedding (textual inversion).")
-    tensor = tensor.reshape(-1, tensor.shape[-1])
-    if tensor.shape[-1] != wanted:
-        raise weights.misfit(path.stem, "an embedding", tensor.shape[-1], wanted)
-    return tensor
+    width = shapes[name][-1]
+    if width != wanted:
+        raise weights.misfit(path.stem, "an embedding", width, wanted)
+    return load_file(path)[name].reshape(-1, width)
 
 
 def _check_word(word: str, name: str, tokenizer: CLIPTokenizer, learned: dict[str, str]) -> None:

@@ -7,44 +7,30 @@ import logging
 from pathlib import Path
 from typing import TypeVar
 
-import torch
 from diffusers import ModelMixin
 from safetensors import SafetensorError, safe_open
 
+from webapp.engine import header
+from webapp.engine.header import Header
 from webapp.errors import ModelError
 
 FAMILIES = {768: "Stable Diffusion 1", 1024: "Stable Diffusion 2", 2048: "Stable Diffusion XL"}
 """Models by the width of the embeddings that their UNet reads."""
-_PICKLES = {b"PK", *(bytes([0x80, protocol]) for protocol in range(2, 6))}  # how PyTorch's files begin: a zip archive, or bare
 Model = TypeVar("Model", bound=ModelMixin)
 log = logging.getLogger(__name__)
 
 
-def read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-    """The tensors of a `.safetensors` file, on the CPU, and what its header says of them. Raises ModelError."""
-    check(path)
-    with safe_open(path, "pt") as file:
-        return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
-
-
-def check(path: Path) -> None:
-    """Raise ModelError unless `path` is a whole `.safetensors` file. Reads its header alone."""
-    name = path.name
+def check(path: Path) -> Header:
+    """The header of a whole `.safetensors` file. Raises ModelError."""
     if path.suffix.lower() != ".safetensors":
-        raise ModelError(f"{name} is not a .safetensors file. Other formats can hold programs, so they are not opened here.")
+        raise ModelError(f"{path.name} is not a .safetensors file. Other formats can hold programs, so they are not opened here.")
+    if not path.is_file():
+        raise ModelError(f"There is no file {path.name} any more.")
     try:
-        with path.open("rb") as stream:
-            start = stream.read(2)
-        if start in _PICKLES:
-            raise ModelError(f"{name} is a PyTorch file under another name. It can hold programs, so it is not opened here.")
-        with safe_open(path, "pt"):
-            pass
-    except SafetensorError:
-        raise ModelError(f"{name} is cut short or damaged. Please delete it and fetch it again.") from None
-    except FileNotFoundError:
-        raise ModelError(f"There is no file {name} any more.") from None
-    except OSError:
-        raise ModelError(f"{name} cannot be read. Is it a file, and are you allowed to read it?") from None
+        with safe_open(path, "pt") as file:
+            return Header({name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}, file.metadata() or {})  # noqa: SIM118
+    except (SafetensorError, OSError):
+        return header.read(path)  # raises, and says what it is instead
 
 
 def from_folder(kind: type[Model], path: Path, what: str) -> Model:
