@@ -56,7 +56,7 @@ class Library:
     """
 
     def __init__(self, folder: Path | None = None) -> None:
-        self.folder = folder
+        self.root = folder
         self._lock = threading.Lock()  # of a read, change and write of the user's own styles
 
     @property
@@ -105,6 +105,11 @@ class Library:
             raise InvalidRequest({"prompt": f"The wildcard {_shown(name)} has no lines. Write some into its file."})
         return lines
 
+    def folder(self, kind: str) -> Path:
+        """Where the things of a kind (a key of KINDS) are kept; nothing need be there."""
+        assert kind in KINDS, kind
+        return (self.root or _SHIPPED.with_name("builtin") / "library") / kind
+
     def names(self, kind: str) -> list[str]:
         """The names of all things of a kind (a key of KINDS), in the alphabet's order."""
         return sorted(self._things(kind), key=str.casefold)
@@ -123,18 +128,15 @@ class Library:
 
     def _things(self, kind: str) -> dict[str, Path]:
         """Names are looked up among what is there, never joined to a path: `..` or an absolute path is merely unknown."""
-        assert kind in KINDS, kind
-        if self.folder is None:
-            return {}
-        root = self.folder / kind
+        folder = self.folder(kind)
         suffix = ".txt" if kind == "wildcards" else ".safetensors"
-        return {path.relative_to(root).as_posix().removesuffix(suffix): path for path in _walk(root, root.resolve(), suffix)}
+        return {path.relative_to(folder).as_posix().removesuffix(suffix): path for path in _walk(folder, folder.resolve(), suffix)}
 
     def _own_styles(self) -> tuple[list[Style], str]:
-        if self.folder is None:
+        if self.root is None:
             return [], ""
         try:
-            return _STYLES.validate_json((self.folder / "styles.json").read_bytes()), ""
+            return _STYLES.validate_json((self.root / "styles.json").read_bytes()), ""
         except FileNotFoundError:
             return [], ""
         except (OSError, ValidationError):
@@ -142,18 +144,18 @@ class Library:
 
     def _owned(self) -> list[Style]:
         own, trouble = self._own_styles()
-        if trouble or self.folder is None:  # a damaged file may still be repaired by hand: never write over it
+        if trouble or self.root is None:  # a damaged file may still be repaired by hand: never write over it
             raise InvalidRequest({"styles": trouble or "There is no library to keep styles in."})
         return own
 
     def _write_styles(self, styles: list[Style]) -> None:
-        assert self.folder is not None
-        self.folder.mkdir(parents=True, exist_ok=True)
-        handle, partial = tempfile.mkstemp(dir=self.folder, prefix=".styles-")
+        assert self.root is not None
+        self.root.mkdir(parents=True, exist_ok=True)
+        handle, partial = tempfile.mkstemp(dir=self.root, prefix=".styles-")
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(_STYLES.dump_json(styles, indent=2))
-            os.replace(partial, self.folder / "styles.json")
+            os.replace(partial, self.root / "styles.json")
         except BaseException:
             os.unlink(partial)
             raise

@@ -12,6 +12,8 @@ LONGEST = 8192  # pixels a side; a larger sheet is scaled down
 GAP = 8  # pixels around each picture
 _LINES = 4  # of a label; what is longer ends in an ellipsis
 _PAPER, _INK, _EMPTY, _MARK = "white", "#1a1a1a", "#eeeeee", "#b0b0b0"
+_FONTS = ("DejaVuSans.ttf", "LiberationSans-Regular.ttf", "NotoSans-Regular.ttf", "NotoSansCJK-Regular.ttc", "Arial Unicode.ttf",
+          "arial.ttf", "msyh.ttc", "Hiragino Sans GB.ttc")  # fmt: skip
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
@@ -28,9 +30,9 @@ def compose(pictures: Sequence[Image.Image | None], columns: Sequence[str] = (),
     scale = min(1.0, _room(across) / sum(widths), _room(down) / sum(heights))
     widths, heights = [max(1, int(w * scale)) for w in widths], [max(1, int(h * scale)) for h in heights]
 
-    size = max(13, min(48, sum(widths) // across // 14))
-    font = ImageFont.load_default(size)
-    beside = [_wrapped(row, font, max(8 * size, widths[0] // 2)) for row in rows]
+    size = max(13, min(48, sum(widths) // across // 14, sum(heights) // down // 5))
+    font = _font(size, "".join((*columns, *rows, title)))
+    beside = [_wrapped(row, font, min(900, max(8 * size, widths[0] // 2))) for row in rows]
     above = [_wrapped(column, font, max(width, 4 * size)) for column, width in zip(columns, widths)]
     margin = max((_extent(text, font)[0] for text in beside), default=0)
     widths = [max(width, _extent(text, font)[0]) for width, text in zip(widths, above)] or widths
@@ -39,7 +41,7 @@ def compose(pictures: Sequence[Image.Image | None], columns: Sequence[str] = (),
     headline = _wrapped(title, font, max(left + sum(widths) + GAP * (across - 1) - GAP, 12 * size))
     head = _extent(headline, font)[1]
     labels = max((_extent(text, font)[1] for text in above), default=0)
-    top = sum(part + GAP for part in (head, labels) if part) + GAP
+    top = GAP + (head + 2 * GAP if head else 0) + (labels + GAP if labels else 0)
     total = max(left + sum(widths) + GAP * across, _extent(headline, font)[0] + 2 * GAP), top + sum(heights) + GAP * down
 
     sheet = Image.new("RGB", total, _PAPER)
@@ -57,6 +59,7 @@ def compose(pictures: Sequence[Image.Image | None], columns: Sequence[str] = (),
             _cross(draw, box)
         else:
             _put(sheet, picture, box, scale)
+    sheet.thumbnail((LONGEST, LONGEST))  # for labels that outgrow their cells
     return sheet
 
 
@@ -83,7 +86,7 @@ def _put(sheet: Image.Image, picture: Image.Image, box: tuple[int, int, int, int
     x, y, width, height = box
     picture = picture.convert("RGBA") if picture.has_transparency_data else picture.convert("RGB")
     if scale < 1:
-        picture = picture.resize([max(1, int(side * scale)) for side in picture.size], Image.Resampling.LANCZOS)
+        picture = picture.resize([max(1, int(side * scale)) for side in picture.size], Image.Resampling.LANCZOS, reducing_gap=2.0)
     where = x + (width - picture.width) // 2, y + (height - picture.height) // 2
     sheet.paste(picture, where, picture if picture.mode == "RGBA" else None)
 
@@ -97,6 +100,26 @@ def _cross(draw: ImageDraw.ImageDraw, box: tuple[int, int, int, int]) -> None:
         draw.line((middle_x - arm, middle_y - way * arm, middle_x + arm, middle_y + way * arm), _MARK, max(2, arm // 5))
 
 
+def _font(size: int, text: str) -> Font:
+    """Pillow's own font, or a common one of the system's if that has more of the text's letters: Pillow's has the English ones only."""
+    best = ImageFont.load_default(size)
+    unknown = _unknown(best, text)
+    for name in _FONTS if unknown else ():
+        try:
+            font = ImageFont.truetype(name, size)
+        except OSError:
+            continue
+        if (left := _unknown(font, text)) < unknown:
+            best, unknown = font, left
+    return best
+
+
+def _unknown(font: Font, text: str) -> int:
+    """How many of the text's letters the font shows as a box."""
+    box = bytes(font.getmask("\uffff"))
+    return sum(bytes(font.getmask(letter)) == box for letter in set(text) if not letter.isspace())
+
+
 def _extent(text: str, font: Font) -> tuple[int, int]:
     """Width and height of lines of text, in pixels."""
     if not text:
@@ -108,7 +131,7 @@ def _extent(text: str, font: Font) -> tuple[int, int]:
 def _wrapped(text: str, font: Font, width: float) -> str:
     """The text in at most _LINES lines that fit `width` pixels, broken between words, or within a word that is longer than a line."""
     lines: list[str] = []
-    rest = " ".join(text[:1000].split())
+    rest = " ".join(text.split())[:1000]  # more fits no sheet
     while rest and len(lines) < _LINES:
         fits = _fitting(rest, font, width)
         space = rest.rfind(" ", 0, fits + 1) if fits < len(rest) else -1

@@ -15,8 +15,8 @@ from webapp.errors import InvalidRequest
 T = TypeVar("T")
 DEPTH = 10  # how often a wildcard's line may lead to another wildcard
 _LONGEST = 100_000  # characters; wildcards that grow a text beyond are refused
-_TOKEN = re.compile(r"\\.|[{|}]|[^\\{|}]+|\\", re.DOTALL)
-_WILDCARD = re.compile(r"(?<!\\)__(?!_)([\w./-]+?)__")
+_TOKEN = re.compile(r"\\.|[{|}\[\]]|[^\\{|}\[\]]+|\\", re.DOTALL)
+_WILDCARD = re.compile(r"<\w+:[^<>]*>|(?<!\\)__(?!_)([\w./-]+?)__")  # but not within <lora:a__b__c:1>
 
 
 def prompts(text: str) -> list[str]:
@@ -62,13 +62,13 @@ def draw(text: str, wildcard: Callable[[str], tuple[str, ...]], chance: random.R
     """
     for _ in range(DEPTH):
         text = _fold(text, str, operator.add, lambda options: _choice(options, chance))
-        text, found = _WILDCARD.subn(lambda match: _choice(wildcard(match[1]), chance), text)
-        if not found:
+        names = [match[1] for match in _WILDCARD.finditer(text) if match[1]]
+        if not names:
             return text
+        text = _WILDCARD.sub(lambda match: _choice(wildcard(match[1]), chance) if match[1] else match[0], text)
         if len(text) > _LONGEST:
             raise InvalidRequest({"prompt": "The wildcards make this prompt far too long. Please use fewer."})
-    name = _WILDCARD.search(text)
-    raise InvalidRequest({"prompt": f"The wildcard {name[1] if name else ''} leads back to itself. Please correct its file."})
+    raise InvalidRequest({"prompt": f"The wildcard {names[0]} leads back to itself, or through too many others. Please correct its file."})
 
 
 def styled(text: str, templates: Iterable[str]) -> str:
@@ -106,17 +106,25 @@ def _fold(text: str, leaf: Callable[[str], T], join: Callable[[T, T], T], either
 
 
 def _tokens(text: str) -> Iterator[tuple[str, bool]]:
-    """The text in pieces, each with whether it is a brace or bar of a group: one that is closed and holds a bar."""
+    """The text in pieces, each with whether it is a brace or bar of a group: one that is closed and holds a bar of its own."""
     tokens = _TOKEN.findall(text)
     groups: set[int] = set()
-    opened: list[list[int]] = []  # of each open brace: where it is, and its bars
+    opened: list[list[int]] = []  # of each open brace or bracket: where it is, and its bars
+    braces = 0  # of the open ones
     for place, token in enumerate(tokens):
-        if token == "{":
+        if token in ("{", "["):
             opened.append([place])
+            braces += token == "{"
         elif token == "|" and opened:
             opened[-1].append(place)
-        elif token == "}" and opened:
-            group = opened.pop()
+        elif token == "]" and opened and tokens[opened[-1][0]] == "[":
+            opened.pop()  # its bars alternate from step to step, and are the prompt parser's
+        elif token == "}" and braces:
+            bars: list[int] = []
+            while tokens[opened[-1][0]] == "[":  # a bracket without its other half is text
+                bars += opened.pop()[1:]
+            group = opened.pop() + bars
+            braces -= 1
             if len(group) > 1:
                 groups.update(group, [place])
     return ((token, place in groups) for place, token in enumerate(tokens))
