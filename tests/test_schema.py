@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from webapp.craft import SAMPLERS
 from webapp.errors import InvalidRequest
-from webapp.schema import MAX_SEED, RANGES, SAMPLERS, Defaults, GenerationRequest
+from webapp.schema import MAX_PICTURES, MAX_SEED, RANGES, Axis, Control, Defaults, GenerationRequest
 
 DEFAULTS = Defaults(width=128, height=96, steps=20, guidance=4, sampler="DPM++ 2M")
 
@@ -24,7 +25,7 @@ def test_any_text_is_a_prompt_and_stays_as_it_is(prompt):
     [
         ("prompt", "", "empty"),
         ("prompt", " \n ", "empty"),
-        ("prompt", "x" * 10_000, "2,000 characters"),
+        ("prompt", "x" * 10_000, "4,000 characters"),
         ("prompt", "a\0b", "NUL"),
         ("negative_prompt", "\0", "NUL"),
         ("prompt", ["a"], "text"),
@@ -38,7 +39,7 @@ def test_any_text_is_a_prompt_and_stays_as_it_is(prompt):
         ("guidance", "nan", "number"),
         ("guidance", "inf", "number"),
         ("guidance", "31", "from 0 to 30"),
-        ("sampler", "Foo", "DPM++ 2M Karras"),
+        ("sampler", "Foo", "DPM++ 2M"),
         ("seed", str(2**32), "4,294,967,295"),
         ("seed", "x", "whole number"),
         ("count", "17", "from 1 to 16"),
@@ -50,6 +51,64 @@ def test_what_cannot_be_drawn_gets_a_sentence_at_its_field(field, value, word):
     assert list(caught.value.fields) == [field]
     assert word in caught.value.fields[field]
     assert caught.value.sentence.endswith(".")
+
+
+CANNY = {"model": "canny"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"hires_upscaler": "best"}, "The upscaler of the second pass must be lanczos or latent."),
+        ({"hires_upscaler": 3}, "The upscaler of the second pass must be lanczos or latent."),
+        ({"hires_steps": 1.5}, "The number of steps of the second pass must be a whole number."),
+        ({"hires_scale": "9"}, "The scale of the second pass must be from 1 to 4."),
+        ({"hires_strength": "inf"}, "The strength of the second pass must be a number."),
+        ({"only_masked": "perhaps"}, "The choice to draw only the masked part must be yes or no."),
+        ({"only_masked": []}, "The choice to draw only the masked part must be yes or no."),
+        ({"mask_blur": {}}, "The mask's blur must be a whole number."),
+        ({"outpaint_left": 2000}, "The border on the left must be from 0 to 1,024."),
+        ({"clip_skip": 0}, "The clip skip must be from 1 to 12."),
+        ({"eta": "x"}, "The eta must be a number."),
+        ({"strength": 1.1}, "The strength must be from 0 to 1."),
+        ({"subseed_strength": "x"}, "The variation's strength must be a number."),
+        ({"image": "zz"}, "The image must be a picture that was handed in before."),
+        ({"mask": 3}, "The mask must be text."),
+        ({"model": "x" * 201}, "The model's name is longer than 200 characters. Please shorten it."),
+        ({"negative_prompt": "x" * 4001}, "The negative prompt is longer than 4,000 characters. Please shorten it."),
+        ({"prompt": None}, "The prompt must be text."),
+        ({"prompt": b"\xff"}, "The prompt must be text."),
+        ({"height": 100}, "The height must be a multiple of 8; the nearest is 96."),
+        ({"height": 65}, "The height must be a multiple of 8; the nearest is 64."),
+        ({"styles": 5}, "The styles must be a list."),
+        ({"styles": [5]}, "The name of a style must be text."),
+        ({"styles": ["x" * 201]}, "The name of a style is longer than 200 characters. Please shorten it."),
+        ({"styles": "a," * 20}, "There are too many styles (20); at most 16 can be given."),
+        ({"controls": "canny"}, "The controls must be a list."),
+        ({"controls": ["canny"]}, "Control 1 must be given by the names of its parts, such as model."),
+        ({"controls": [CANNY] * 5}, "There are too many controls (5); at most 4 can be given."),
+        ({"controls": [{}]}, "The model of control 1 is missing."),
+        ({"controls": [CANNY, {"model": " "}]}, "The model of control 2 is missing."),
+        ({"controls": [CANNY | {"weight": 9}]}, "The weight of control 1 must be from 0 to 2."),
+        ({"controls": [CANNY | {"start": "x"}]}, "The start of control 1 must be a number."),
+        ({"controls": [CANNY, CANNY | {"map": "depth"}]}, "The map of control 2 must be "),
+        ({"controls": [CANNY | {"image": "x"}]}, "The image of control 1 must be a picture that was handed in before."),
+        ({"x": "steps"}, "The grid's x must be given by the names of its parts, such as field."),
+        ({"x": {"field": "steps"}}, "The list of values of the grid's x is missing."),
+        ({"x": {"field": "steps", "values": ""}}, "The list of values of the grid's x is missing."),
+        ({"x": {"field": "steps", "values": 5}}, "The list of values of the grid's x must be a list."),
+        ({"y": {"field": "steps", "values": [None]}}, "A value of the grid's y must be text."),
+        ({"y": {"field": "steps", "values": ["x" * 501]}}, "A value of the grid's y is longer than 500 characters. Please shorten it."),
+        ({"y": {"field": "steps", "values": "x" * 200_000}}, "The list of values of the grid's y is longer than 4,000 characters."),
+        ({"y": {"field": "steps", "values": "1," * 80}}, "There are too many values (81); at most 64 can be given."),
+        ({"y": {"field": 5, "values": "1"}}, "The field of the grid's y must be text."),
+    ],
+)
+def test_sentences_name_things_as_the_page_does(fields, sentence):
+    with pytest.raises(InvalidRequest) as caught:
+        read(**fields)
+    assert list(caught.value.fields) == list(fields)
+    assert caught.value.sentence.startswith(sentence) and caught.value.sentence.endswith(".")
 
 
 def test_every_wrong_field_is_named_at_once():
@@ -65,7 +124,7 @@ def test_samplers_are_known_in_any_case_and_spacing(name):
 
 def test_empty_fields_take_the_checkpoints_defaults():
     request = read(width="", height="", steps="", guidance=" ", sampler="", seed="", count="").resolved(DEFAULTS)
-    assert request.model_dump(exclude={"prompt", "negative_prompt", "seed", "count"}) == DEFAULTS.model_dump()
+    assert request.model_dump(include=set(Defaults.model_fields)) == DEFAULTS.model_dump()
     assert 0 <= request.seed <= MAX_SEED and request.count == 1
 
 
@@ -78,18 +137,47 @@ def test_minus_one_means_any_seed():
     assert len({read(seed="-1").seeded().seed for _ in range(20)}) > 15
 
 
-def test_each_picture_of_a_request_can_be_asked_for_alone():
-    request = read(seed=MAX_SEED, count=2)
-    assert [request.picture(i).seed for i in (0, 1)] == [MAX_SEED, 0]
-    assert request.picture(1).count == 1
+def test_a_sampler_may_bring_its_schedule():
+    assert read(sampler="DPM++ 2M Karras").model_dump(include={"sampler", "schedule"}) == {"sampler": "DPM++ 2M", "schedule": "karras"}
 
 
-def test_the_page_and_the_schema_know_the_same_ranges():
-    for name, (low, high) in RANGES.items():
-        step = 8 if name in ("width", "height") else 1
-        for good in (low, high):
-            assert getattr(read(**{name: good}), name) == good
-        for bad in (low - step, high + step):
-            if (name, bad) != ("seed", -1):
-                with pytest.raises(InvalidRequest):
-                    read(**{name: bad})
+@pytest.mark.parametrize("name", sorted(set(RANGES) - set(Control.model_fields)))
+def test_the_page_and_the_schema_know_the_same_ranges(name):
+    low, high = RANGES[name]
+    step = 8 if name in ("width", "height") else 1
+    for good in (low, high):
+        assert getattr(read(**{name: good}), name) == good
+    for bad in (low - step, high + step):
+        if (name, bad) not in (("seed", -1), ("subseed", -1)):
+            with pytest.raises(InvalidRequest, match=f"must be from {low:,} to {high:,}"):
+                read(**{name: bad})
+
+
+@pytest.mark.parametrize(
+    ("values", "found"),
+    [
+        ("10, 20 ,30", ("10", "20", "30")),
+        ('"a, b", c', ("a, b", "c")),
+        ("red,", ("red", "")),
+        ("a\nb, c", ("a", "b", "c")),
+        ([10, 0.5, "x"], ("10", "0.5", "x")),
+        ("'", ("'",)),
+        ('"', ("",)),
+    ],
+)
+def test_a_grids_values_are_a_list_or_have_commas_between(values, found):
+    assert read(x={"field": "steps", "values": values}).x == Axis(field="steps", values=found)
+
+
+@pytest.mark.parametrize("blank", [None, "", " ", {"field": "", "values": ""}, {"field": " ", "values": "1"}, {}])
+def test_a_form_without_a_grid_has_none(blank):
+    assert read(x=blank).x is None
+
+
+def test_a_grids_side_holds_no_more_than_a_request():
+    assert len(read(x={"field": "seed", "values": [*range(MAX_PICTURES)]}).x.values) == MAX_PICTURES
+
+
+def test_a_request_with_everything_is_read_from_its_own_dump():
+    request = read(x={"field": "steps", "values": "1, 2"}, y={"field": "styles", "values": ["Anime", ""]}, controls=[CANNY], styles="a,b")
+    assert read(**request.model_dump()) == request
