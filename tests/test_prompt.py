@@ -110,7 +110,21 @@ def test_prompts_alternate(text: str, texts: list[str]) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        *("(a|b)", "a|b", "[dog]", "[a:b]", "[a:b:c]", "[a:b:c:3]", "[a|b:3]", "[a:b:3", "a:b:3]", "[a:(b:3]", "[(a:b:3]", "[a:b:3)"),
+        *(
+            "(a|b)",
+            "a|b",
+            "[dog]",
+            "[a:b]",
+            "[a:b:c]",
+            "[a:b:c:3]",
+            "[a|b:3]",
+            "[a:b:3",
+            "a:b:3]",
+            "[a:(b:3]",
+            "[(a:b:3]",
+            "[a:b:3)",
+            "[a:(b])c:3]",
+        ),
         *("{a|b}", "__animal__", "[", "]", "][", "\\", "[]", "[:]", "[::]", r"\[a:b:3\]", r"\[a|b\]", "[a:b:1.2.3]", "[a:b:x]", "[a:b:３]"),
     ],
 )
