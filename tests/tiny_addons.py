@@ -136,7 +136,7 @@ def embedding(path: Path, vectors: int = 1, width: int = 32, name: str = "emb_pa
 
 def vae(path: Path, **changes: object) -> AutoencoderKL:
     """Another autoencoder, saved in the folder `path`."""
-    config = {**tiny.pipeline().vae.config, **changes}
+    config = {**tiny.pipeline().vae.config, **changes, "_use_default_values": []}  # or diffusers passes over what is in there
     torch.manual_seed(7)
     other = AutoencoderKL.from_config(config)
     other.save_pretrained(path)

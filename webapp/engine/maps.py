@@ -25,10 +25,10 @@ def scribble(image: Image.Image) -> Image.Image:
     if drawing is not None:
         return _rgb(drawing)
     side = min(image.size)
-    edges = _edges(pixels, max(1.5, side / 200), 40, 80)
+    edges = _edges(pixels, max(1.5, side / 200), 25, 50)
     labels, count = ndimage.label(edges, np.ones((3, 3)))
     sizes = ndimage.sum_labels(edges, labels, np.arange(count + 1))
-    strokes = edges & (sizes >= side / 20)[labels]  # a hand leaves out the specks
+    strokes = edges & (sizes >= side / 12)[labels]  # a hand leaves out the specks
     thick = ndimage.distance_transform_edt(~strokes) <= max(1.0, side / 170) if strokes.any() else strokes
     return _rgb(ndimage.gaussian_filter(thick.astype(np.float32), max(0.7, side / 512)))
 
@@ -50,7 +50,7 @@ def _rgb(values: np.ndarray) -> Image.Image:
 def _edges(pixels: np.ndarray, sigma: float, low: float, high: float) -> np.ndarray:
     """(h, w) of bool. `sigma` is the Gaussian's, in pixels."""
     smooth = ndimage.gaussian_filter(pixels, (sigma, sigma, 0), mode="nearest")
-    dx, dy = (ndimage.sobel(smooth, axis, mode="nearest") for axis in (1, 0))  # (h, w, 3)
+    dx, dy = _slope(smooth, 1), _slope(smooth, 0)  # (h, w, 3)
     strongest = (abs(dx) + abs(dy)).argmax(-1, keepdims=True)  # of the three colours, as in OpenCV
     dx, dy = (np.take_along_axis(slope, strongest, -1)[..., 0] for slope in (dx, dy))  # (h, w)
     strength = abs(dx) + abs(dy)
@@ -60,6 +60,11 @@ def _edges(pixels: np.ndarray, sigma: float, low: float, high: float) -> np.ndar
     firm[labels[ridge & (strength > high)]] = True
     firm[0] = False
     return firm[labels]
+
+
+def _slope(pixels: np.ndarray, axis: int) -> np.ndarray:
+    """Sobel's derivative of each colour for itself; `ndimage.sobel` would mix them."""
+    return ndimage.correlate1d(ndimage.correlate1d(pixels, [-1, 0, 1], axis, mode="nearest"), [1, 2, 1], 1 - axis, mode="nearest")
 
 
 def _ridge(strength: np.ndarray, dx: np.ndarray, dy: np.ndarray) -> np.ndarray:
