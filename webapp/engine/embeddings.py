@@ -67,7 +67,8 @@ def _check_word(word: str, name: str, tokenizer: CLIPTokenizer, learned: dict[st
 def _teach(checkpoint: Checkpoint, rows: dict[str, torch.Tensor]) -> None:
     """As diffusers' `load_textual_inversion`, but for all files at once, and without finding the word `art` in `party`."""
     tokenizer, encoder = checkpoint.tokenizer, checkpoint.text_encoder
-    tokenizer.add_tokens([AddedToken(word, single_word=True) for word in rows])
+    if new := rows.keys() - tokenizer.get_added_vocab().keys():  # a tokenizer that others are reading with must be left alone
+        tokenizer.add_tokens([AddedToken(word, single_word=True) for word in rows if word in new])
     size = encoder.get_input_embeddings().num_embeddings
     if len(tokenizer) > size:
         encoder.resize_token_embeddings(len(tokenizer), mean_resizing=False)
