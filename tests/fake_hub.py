@@ -23,10 +23,14 @@ _REFUSALS = {  # by the repository's owner: status, headers, body
 
 
 class FakeHub:
-    """`repos` maps ids to folders. `asked` lists the paths that were asked for."""
+    """`repos` maps ids to folders. `asked` lists the paths that were asked for, and `continued` those from the middle on. Of the files
+    whose paths end in one of `breaking`, the first answer stops half-way."""
 
-    def __init__(self, repos: dict[str, Path], sizes: dict[str, int] | None = None) -> None:
-        self.repos, self.sizes, self.asked = repos, sizes or {}, []
+    def __init__(self, repos: dict[str, Path], sizes: dict[str, int] | None = None, breaking: tuple[str, ...] = ()) -> None:
+        self.repos, self.sizes = repos, sizes or {}
+        self.asked: list[str] = []
+        self.continued: list[str] = []
+        self._breaking = set(breaking)
         hub = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -35,12 +39,21 @@ class FakeHub:
             def do_GET(self) -> None:
                 hub.asked.append(self.path)
                 status, headers, body = hub.answer(unquote(urlsplit(self.path).path))
+                begin = re.match(r"bytes=(\d+)-$", self.headers.get("Range", ""))
+                if begin and status == 200:
+                    hub.continued.append(self.path)
+                    headers |= {"Content-Range": f"bytes {begin[1]}-{len(body) - 1}/{len(body)}"}
+                    status, body = 206, body[int(begin[1]) :]
                 self.send_response(status)
                 for name, value in {"Content-Length": str(len(body)), **headers}.items():
                     self.send_header(name, value)
                 self.end_headers()
                 if self.command == "GET":
-                    self.wfile.write(body)
+                    broken = next((name for name in hub._breaking if self.path.endswith(name)), None)
+                    self.wfile.write(body[: len(body) // 2] if broken else body)
+                    if broken:
+                        hub._breaking.discard(broken)
+                        self.close_connection = True
 
             do_HEAD = do_GET
 

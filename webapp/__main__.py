@@ -1,4 +1,4 @@
-"""The command line: `python -m webapp serve` and `python -m webapp generate`."""
+"""The command line: `python -m webapp serve`, `generate` and `models`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import argparse
 import sys
 from pathlib import Path
 
+from webapp import models_command
+from webapp.craft import SAMPLERS
 from webapp.errors import AppError
-from webapp.schema import SAMPLERS, GenerationRequest
+from webapp.schema import GenerationRequest
 from webapp.settings import Settings
 
 
@@ -49,6 +51,8 @@ def _parser() -> argparse.ArgumentParser:
         ("sampler", "NAME", "one of: " + ", ".join(SAMPLERS)),
     ):
         generate.add_argument(f"--{name}", default=given, metavar=metavar, help=text)
+
+    models_command.add_to(commands)
     return parser
 
 

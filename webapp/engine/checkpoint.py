@@ -146,9 +146,7 @@ def _find(source: str, report: Callable[[str], None]) -> tuple[str, Path, str, s
         return folder.resolve().name, folder, "", ""
     if source and folder.is_file():
         return folder.stem, folder, "", ""
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", source) or source.endswith((".safetensors", ".ckpt")):
-        raise ModelError(f"{source} is neither a model's folder nor a name on the hub, such as {hub.MIRROR}/stable-diffusion-2-1.")
-    repo, notice = hub.living(source)
+    repo, notice = hub.identify(source)
     if notice:
         report(notice)
     folder = hub.fetch(repo, report)

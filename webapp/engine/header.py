@@ -50,6 +50,8 @@ class Original:
 def read(path: Path) -> Header:
     """Raises ModelError for a file that is not a whole .safetensors file."""
     name = path.name
+    if path.suffix.casefold() != ".safetensors":
+        raise ModelError(f"{name} is not a .safetensors file. I do not open others: they can run programs.")
     try:
         with path.open("rb") as stream:
             start = stream.read(64)

@@ -9,8 +9,10 @@ from __future__ import annotations
 import errno
 import json
 import logging
+import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,7 @@ from huggingface_hub.errors import (
 )
 from safetensors import SafetensorError, safe_open
 
+from webapp.engine import cache
 from webapp.errors import ModelError
 
 log = logging.getLogger(__name__)
@@ -62,28 +65,39 @@ def living(repo: str) -> tuple[str, str]:
     return repo, ""
 
 
-def fetch(repo: str, report: Callable[[str], None]) -> Path:
+def identify(source: str) -> tuple[str, str]:
+    """As `living`, of a `source` that ought to be an id. Raises ModelError."""
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", source) or source.endswith((".safetensors", ".ckpt")):
+        raise ModelError(f"{source} is neither a model's folder nor a name on the hub, such as {MIRROR}/stable-diffusion-2-1.")
+    return living(source)
+
+
+def fetch(repo: str, report: Callable[[str], None], progress: Callable[[int, int], None] | None = None) -> Path:
     """The folder of the model `repo`, downloaded as far as it is not on the disk; its name is the commit's hash.
 
-    When the hub does not answer or refuses, a whole copy on the disk will do. Raises ModelError.
+    Files that have come stay, so a broken download goes on with the next file. `progress`, if given, is told the bytes that have come
+    and those that there are, in another thread, in place of the hub's own bars. When the hub does not answer or refuses, a whole copy on the disk will do. Raises ModelError.
     """
     revision = PINNED.get(repo)
     try:
         info = HfApi().model_info(repo, revision=revision, files_metadata=True, timeout=10)
         sizes = {file.rfilename: file.size or 0 for file in info.siblings or []}
-        if INDEX in sizes:
-            check(json.loads(Path(hf_hub_download(repo, INDEX, revision=revision)).read_text("utf-8")), repo)
+        index = Path(hf_hub_download(repo, INDEX, revision=revision)) if INDEX in sizes else None
+        if index:
+            check(json.loads(index.read_text("utf-8")), repo)
         names = needed(sizes, repo)
         missing = {n: sizes[n] for n in names if not isinstance(try_to_load_from_cache(repo, n, revision=info.sha), str)}
-        if missing:
-            _make_sure_of_room(sum(missing.values()), repo)
-            report(f"Fetching {repo}: {_amount(sum(missing.values()))}.")
-        return Path(snapshot_download(repo, revision=revision, allow_patterns=names))
+        if index and not missing:
+            return index.parent
+        _make_sure_of_room(sum(missing.values()), repo)
+        report(f"Fetching {repo}: {amount(sum(missing.values()))}.")
+        with cache.watched(repo, sum(missing.values()), progress) if progress else nullcontext():
+            return Path(snapshot_download(repo, revision=revision, allow_patterns=names))
     except ModelError:
         raise
     except Exception as error:
         log.warning("The hub did not hand out %s: %s", repo, type(error).__name__)
-        folder = _on_disk(repo, revision)
+        folder = on_disk(repo)
         if folder is None:
             raise ModelError(sentence(error, repo)) from None
         report(f"The hub did not hand out {repo}. I use the copy on this disk.")
@@ -100,6 +114,7 @@ def vocabulary(name: str, report: Callable[[str], None]) -> list[Path]:
     repo, folder = VOCABULARIES[0]
     report(f"Fetching the vocabulary for {name}: 1.6 MB.")
     try:
+        HfApi().model_info(repo, revision=PINNED.get(repo), timeout=10)  # fails at once without a net; the next tries for half a minute
         return [Path(hf_hub_download(repo, f"{folder}{file}", revision=PINNED.get(repo))) for file in WORDS]
     except Exception as error:
         log.warning("The hub did not hand out a vocabulary: %s", type(error).__name__)
@@ -206,9 +221,9 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-def _on_disk(repo: str, revision: str | None) -> Path | None:
+def on_disk(repo: str) -> Path | None:
     """The folder of a whole copy fetched earlier."""
-    found = try_to_load_from_cache(repo, INDEX, revision=revision)
+    found = try_to_load_from_cache(repo, INDEX, revision=PINNED.get(repo))
     if not isinstance(found, str):
         return None
     folder = Path(found).parent
@@ -226,10 +241,11 @@ def _make_sure_of_room(size: int, repo: str) -> None:
         cache = cache.parent
     free = shutil.disk_usage(cache).free
     if size * 1.1 > free:
-        raise ModelError(f"{repo} needs {_amount(size * 1.1)} of disk, and {_amount(free)} are free.")
+        raise ModelError(f"{repo} needs {amount(size * 1.1)} of disk, and {amount(free)} are free.")
 
 
-def _amount(size: float) -> str:
+def amount(size: float) -> str:
+    """Of bytes, in words."""
     return f"{size / 1e9:.1f} GB" if size > 1e8 else f"{size / 1e6:.1f} MB"
 
 

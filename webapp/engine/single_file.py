@@ -34,32 +34,41 @@ def beside(path: Path) -> Path:
     return path.with_suffix("")
 
 
+def vocabulary(path: Path, report: Callable[[str], None]) -> list[Path]:
+    """The files of CLIP's words that the model at `path` needs, fetched if they must be; none if the folder beside it has its own.
+    Raises ModelError."""
+    if any((beside(path) / file).is_file() for file in hub.VOCABULARY):
+        return []
+    return hub.vocabulary(path.name, report)
+
+
 def read(path: Path, prediction: str, report: Callable[[str], None], **options: Any) -> StableDiffusionPipeline:
     """The model in the file at `path`; `options` go to diffusers. `prediction` goes before what the file says. Raises ModelError."""
-    own = beside(path)
-    scheduler = own / "scheduler/scheduler_config.json"
+    scheduler = beside(path) / "scheduler/scheduler_config.json"
     if not prediction and scheduler.is_file():
         prediction = json.loads(scheduler.read_text("utf-8")).get("prediction_type", "epsilon")
     model = header.original(header.read(path), path.name, prediction)
     with TemporaryDirectory() as place:
-        _describe(Path(place), model, own, path.name, report)
+        _describe(Path(place), model, path, report)
         return StableDiffusionPipeline.from_single_file(
             str(path), config=place, local_files_only=True, safety_checker=None, requires_safety_checker=False, **options
         )
 
 
-def _describe(place: Path, model: Original, own: Path, name: str, report: Callable[[str], None]) -> None:
+def _describe(place: Path, model: Original, path: Path, report: Callable[[str], None]) -> None:
     """Fill `place` with what a diffusers folder says of its parts."""
-    for file, config in _configs(model, turbo="turbo" in name.casefold()).items():
+    for file, config in _configs(model, turbo="turbo" in path.name.casefold()).items():
         (place / file).parent.mkdir()
-        text = (own / file).read_text("utf-8") if (own / file).is_file() else json.dumps(config)
+        own = beside(path) / file
+        text = own.read_text("utf-8") if own.is_file() else json.dumps(config)
         (place / file).write_text(text, "utf-8")
     tokenizer = place / "tokenizer"
-    if any((own / file).is_file() for file in hub.VOCABULARY):
-        shutil.copytree(own / "tokenizer", tokenizer)
+    words = vocabulary(path, report)
+    if not words:
+        shutil.copytree(beside(path) / "tokenizer", tokenizer)
     else:
         tokenizer.mkdir()
-        for file in hub.vocabulary(name, report):
+        for file in words:
             shutil.copy(file, tokenizer)
         padding = "!" if model.family == 2 else "<|endoftext|>"
         (tokenizer / "tokenizer_config.json").write_text(json.dumps({"model_max_length": 77, "pad_token": padding}))
