@@ -1,24 +1,25 @@
-"""A submitted request seen from outside: its events as they come, and a way to take it back. Stands between two threads, the
+"""Submitted requests seen from outside: their events as they come, and a way to take them back. Stands between two threads, the
 engine's that tells and the caller's that listens."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from queue import SimpleQueue
 
+from PIL import Image
+
 from webapp.engine.events import LAST, Event
-from webapp.schema import GenerationRequest
 
 
 class Drawing:
     """Iterate once, from one thread; the iteration ends when each picture is finished, failed or cancelled.
 
-    `request` has every field filled in, the seed too.
+    `images` are those that the requests are drawn from, by the SHA-256 that the requests name.
     """
 
-    def __init__(self, request: GenerationRequest, indices: Iterable[int]) -> None:
-        self.request = request
+    def __init__(self, indices: Iterable[int], images: Mapping[str, Image.Image]) -> None:
+        self.images = images
         self._open = set(indices)
         self._events: SimpleQueue[Event] = SimpleQueue()
         self._cancelled = threading.Event()

@@ -1,12 +1,17 @@
-"""The space a picture is drawn in: its noise, the way back to pixels, and a cheap look at what is on its way."""
+"""The space a picture is drawn in: its noise, the way there and back to pixels, and a cheap look at what is on its way."""
 
 from __future__ import annotations
 
+import copy
+
+import numpy as np
 import torch
 from diffusers import AutoencoderKL
 from PIL import Image
 
 from webapp.errors import DrawingFailed
+
+TILED = 1024 * 1024  # pixels of a picture above which the autoencoder works in overlapping tiles, to bound its memory
 
 
 class LatentSpace:
@@ -27,9 +32,30 @@ class LatentSpace:
         shape = (1, self.channels, height // self.factor, width // self.factor)
         return torch.randn(shape, generator=generator).to(self.vae.device, self.vae.dtype)
 
-    def decode(self, latents: torch.Tensor) -> torch.Tensor:
-        """(n, channels, h, w) to (n, 3, H, W), about -1 to 1."""
+    def encode(self, image: Image.Image, generator: torch.Generator, hidden: Image.Image | None = None) -> torch.Tensor:
+        """The latents of an RGB image whose sides `factor` divides, (1, channels, H / factor, W / factor): one draw from the
+        distribution that the encoder gives, by a CPU's `generator`, as diffusers' pipelines do. What is white in `hidden`, of the
+        same size, is grey."""
+        pixels = torch.from_numpy(np.array(image, np.float32) / 255).movedim(-1, 0)[None] * 2 - 1  # (1, 3, H, W)
+        if hidden is not None:
+            pixels = pixels * (mask(hidden) < 0.5)
+        self._tile(image.width * image.height)
+        spread = self.vae.encode(pixels.to(self.vae.device, self.vae.dtype)).latent_dist
+        noise = torch.randn(spread.mean.shape, generator=generator).to(spread.mean)
+        return self.vae.config.scaling_factor * (spread.mean + spread.std * noise)
+
+    def decode(self, latents: torch.Tensor, tiled: bool = False) -> torch.Tensor:
+        """(n, channels, h, w) to (n, 3, H, W), about -1 to 1. In tiles when asked for or when the pictures are large."""
+        self._tile(TILED + 1 if tiled else latents.shape[-1] * latents.shape[-2] * self.factor**2)
         return self.vae.decode(latents / self.vae.config.scaling_factor, return_dict=False)[0].float()
+
+    def decode_precisely(self, latents: torch.Tensor) -> torch.Tensor:
+        """As `decode`, by a copy of the autoencoder in fp32: half precision overflows in some, and their pictures come out black."""
+        vae = copy.deepcopy(self.vae).float()
+        return vae.decode(latents.float() / vae.config.scaling_factor, return_dict=False)[0]
+
+    def _tile(self, area: int) -> None:
+        self.vae.use_tiling = area > TILED
 
     def preview(self, latents: torch.Tensor) -> Image.Image:
         """A picture of one pixel a latent from (1, channels, h, w), without the decoder."""
@@ -48,12 +74,21 @@ class LatentSpace:
         return torch.linalg.lstsq(_with_one(known), wanted).solution.to(self.vae.device)
 
 
+def mask(image: Image.Image) -> torch.Tensor:
+    """(1, 1, H, W), 0 to 1, of a picture in L."""
+    return torch.from_numpy(np.array(image, np.float32) / 255)[None, None]
+
+
+class Blank(DrawingFailed):
+    pass
+
+
 def finished(pixels: torch.Tensor) -> Image.Image:
-    """The picture of one row of `decode`. Raises DrawingFailed when there is none to see: half precision can overflow, and ends
-    in NaN or one colour all over."""
+    """The picture of one row of `decode`. Raises Blank when there is none to see: half precision can overflow, and ends in NaN or
+    one colour all over."""
     visible = pixels.clamp(-1, 1)
     if not pixels.isfinite().all() or visible.max() - visible.min() < 2 / 255:
-        raise DrawingFailed("This picture came out blank: the model's numbers overflowed. Another seed or lower guidance may help.")
+        raise Blank("This picture came out blank: the model's numbers overflowed. Another seed or lower guidance may help.")
     return _image(visible.movedim(0, -1))
 
 

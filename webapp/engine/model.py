@@ -1,0 +1,82 @@
+"""A loaded checkpoint with all that belongs to it: its reader of words, its add-ons, and the one call of the UNet that many tasks
+share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from PIL import Image
+
+from webapp import prompt
+from webapp.engine import autoencoder, embeddings
+from webapp.engine.adapters import Adapters
+from webapp.engine.checkpoint import Checkpoint
+from webapp.engine.conditioning import Conditioner
+from webapp.engine.controlnet import ControlNets
+from webapp.engine.latents import LatentSpace
+from webapp.library import Library
+from webapp.schema import GenerationRequest
+
+if TYPE_CHECKING:
+    from webapp.engine.task import Task
+
+
+class Model:
+    """`notices` are what its user should know of its add-ons; `knees` how many tasks of a latent shape share a step, as measured."""
+
+    def __init__(self, checkpoint: Checkpoint, library: Library) -> None:
+        self.checkpoint, self.library = checkpoint, library
+        self.adapters = Adapters(checkpoint)
+        self.embeddings, self.notices = embeddings.load(checkpoint, library.folder("embeddings"))
+        self.conditioner = Conditioner(checkpoint.tokenizer, checkpoint.text_encoder, using=self.adapters.text)
+        self.controlnets = ControlNets(checkpoint)
+        self.knees: dict[tuple[int, int], int] = {}
+        self._spaces: dict[str, LatentSpace] = {"": checkpoint.space}
+
+    def loras_of(self, request: GenerationRequest) -> tuple[str, tuple[tuple[Path, float], ...]]:
+        """The prompt without its `<lora:..>` tags, and their files and weights. Raises InvalidRequest, ModelError."""
+        words, tags = prompt.loras(request.prompt)
+        signature = tuple((self.library.path("loras", name), weight) for name, weight in tags)
+        self.adapters.load(signature)
+        return words, signature
+
+    def control(self, name: str, shown: Image.Image, width: int, height: int) -> tuple[torch.nn.Module, torch.Tensor]:
+        """The ControlNet `name` and what it is shown, (1, 3, height, width). Raises InvalidRequest, ModelError."""
+        net = self.controlnets.get(self.library.path("controlnets", name))
+        return net, self.controlnets.prepare(shown, width, height)
+
+    def add_ons(self, request: GenerationRequest, loras: Sequence[tuple[Path, float]]) -> dict[str, str]:
+        """What was used beside the checkpoint, by name, with the SHA-256 of its file."""
+        ...
+
+    def space(self, vae: str) -> LatentSpace:
+        """The latents as the autoencoder `vae` of the library has them; "" the checkpoint's own. Raises InvalidRequest, ModelError."""
+        if vae not in self._spaces:
+            loaded = autoencoder.load_vae(self.library.path("vaes", vae), self.checkpoint)
+            self._spaces = {"": self.checkpoint.space, vae: LatentSpace(loaded)}  # one beside its own
+        return self._spaces[vae]
+
+    def predict(self, tasks: Sequence[Task]) -> tuple[torch.Tensor, ...]:
+        """What the UNet says of each task's rows, (rows, channels, h, w) each; all tasks of one shape."""
+        counts = [task.rows for task in tasks]
+        samples = torch.cat([task.sample for task in tasks])  # (all rows, channels, h, w)
+        timesteps = torch.cat([task.timestep.expand(task.rows) for task in tasks])  # (all rows,)
+        words = torch.cat([task.embeddings for task in tasks])  # (all rows, 77 * chunks, width)
+        down, mid = self.controlnets.residuals(samples, timesteps, words, _each_row(tasks, lambda task: task.uses))
+        with self.adapters.rows(_each_row(tasks, lambda task: task.loras)):
+            noise = self.checkpoint.unet(
+                samples,
+                timesteps,
+                encoder_hidden_states=words,
+                down_block_additional_residuals=down,
+                mid_block_additional_residual=mid,
+                return_dict=False,
+            )[0]
+        return noise.split(counts)
+
+
+def _each_row(tasks: Sequence[Task], fact: Callable[[Task], tuple]) -> list[tuple]:
+    return [fact(task) for task in tasks for _ in range(task.rows)]

@@ -1,0 +1,149 @@
+"""One picture's way from a request to pixels: what it starts from, its passes, and what is done to it when it is drawn."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import replace
+
+import torch
+from PIL import Image
+
+from webapp.engine import canvas, maps, receipts, upscale
+from webapp.engine.drawing import Drawing
+from webapp.engine.events import Event
+from webapp.engine.model import Model
+from webapp.engine.task import Start, Task
+from webapp.errors import InvalidRequest
+from webapp.schema import Control, GenerationRequest, Receipt
+
+STRENGTH = 0.75  # of image-to-image when none is asked for; AUTOMATIC1111's
+
+
+class Picture:
+    """A place in the engine's line. Nothing is held for it until `begin`, so waiting costs no latents; after that it is in one `task`
+    after the other, or in the `run` of an upscaler, and `drawn` is asked what comes next."""
+
+    def __init__(self, drawing: Drawing, index: int, request: GenerationRequest, model: str) -> None:
+        self.drawing, self.index, self.request = drawing, index, request
+        self.model = model  # by the shelf's name
+        self.came = time.monotonic()
+        self.previewed = 0.0  # by time.monotonic
+        self.ahead = -1  # as last told
+        self.notes: list[str] = []
+        self.task: Task | None = None
+        self.run: upscale.Run | None = None
+        self._hires = False
+        self._steps = 0  # of the passes before the one in progress
+
+    @property
+    def shape(self) -> Hashable | None:
+        if self.run:
+            return "upscaler", id(self)
+        return self.task.shape if self.task else None
+
+    @property
+    def done(self) -> bool:
+        """Whether the pass in progress is at its end."""
+        return self.run.done if self.run else bool(self.task and self.task.done)
+
+    @property
+    def progress(self) -> tuple[int, int]:
+        """Steps done, and steps in all as far as is known, of all passes."""
+        now = self.run or self.task
+        if now is None:
+            return 0, 0
+        later = max(1, int((self.request.hires_steps or self.request.steps) * self.request.hires_strength)) if self._hires else 0
+        return self._steps + now.step, self._steps + now.steps + later
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """What is being drawn, width and height in pixels."""
+        return self._start.width, self._start.height
+
+    def tell(self, kind: Callable[..., Event], *facts: object) -> None:
+        self.drawing.tell(kind(self.index, *facts))
+
+    def begin(self, model: Model) -> None:
+        """The first pass, with `model`. Raises AppError."""
+        request, images = self.request, self.drawing.images
+        defaults = model.checkpoint.defaults
+        if request.image and not (request.width and request.height):
+            image = handed_in(images, request.image, "image")
+            width, height = canvas.size_for(image.size, defaults.width, defaults.height)
+            request = request.model_copy(update={"width": width, "height": height})
+        self.request = request = request.resolved(defaults)
+        self._canvas = None
+        start = Start(request.width, request.height, request.steps)
+        if request.image:
+            image = handed_in(images, request.image, "image")
+            mask = handed_in(images, request.mask, "mask") if request.mask else None
+            self._canvas = canvas.Canvas.of(request, image, mask)
+            if request.strength is None:
+                self.request = request = request.model_copy(update={"strength": 1.0 if request.outpaints else STRENGTH})
+            width, height = self._canvas.size
+            start = Start(width, height, request.steps, request.strength, self._canvas.start, self._canvas.mask)
+        self._start = replace(start, maps=tuple(_map(control, request, images) for control in request.controls))
+        self._hires = request.hires_scale > 1 and start.mask is None
+        self.task = Task(request, self._start, model)
+        self.notes.extend(note for note in self.task.conditioning.notes if note not in self.notes)
+
+    def again(self, model: str) -> None:
+        """Back to the line, to be drawn from the beginning with `model`."""
+        self.model, self.task, self.run, self._steps = model, None, None, 0
+
+    def second_pass(self, drawn: Callable[[], Image.Image]) -> bool:
+        """Begins the hires pass if there is one to come: larger, from what the first pass made, which `drawn` decodes."""
+        if not self._hires:
+            return False
+        self._hires, task, request = False, self.task, self.request
+        width, height = (max(64, round(side * request.hires_scale / 8) * 8) for side in (self._start.width, self._start.height))
+        start = replace(
+            self._start, width=width, height=height, steps=request.hires_steps or request.steps, strength=request.hires_strength
+        )
+        if request.hires_upscaler == "latent":
+            size = height // task.model.checkpoint.space.factor, width // task.model.checkpoint.space.factor
+            larger = torch.nn.functional.interpolate(task.latents.float(), size, mode="bilinear").to(task.latents)
+            start = replace(start, image=None, latents=larger)
+        else:
+            start = replace(start, image=drawn().resize((width, height), Image.Resampling.LANCZOS))
+        self.task, self._start = Task(request, start, task.model), start
+        self._steps += task.steps
+        return True
+
+    def upscaled(self, image: Image.Image, upscaler: Callable[[str], upscale.Upscaler]) -> Image.Image | None:
+        """The drawn picture, put back into the one it came from and enlarged; None when an upscaler's `run` has begun with it."""
+        request = self.request
+        if self._canvas:
+            image = self._canvas.finish(image)
+        if request.upscale > 1 and request.upscaler == "lanczos":
+            image = upscale.lanczos(image, request.upscale)
+        elif request.upscaler != "lanczos":
+            words, _ = self.task.model.loras_of(request)
+            self._steps += self.task.steps
+            self.run = upscaler(request.upscaler).begin(
+                image, words, request.negative_prompt, request.seed, request.steps, request.guidance
+            )
+            return None
+        return image
+
+    def receipt(self) -> Receipt:
+        return receipts.write(self.request, self.task, tuple(self.notes))
+
+
+def _map(control: Control, request: GenerationRequest, images: Mapping[str, Image.Image]) -> Image.Image:
+    """What a ControlNet is shown. Its image, or the start image."""
+    image = handed_in(images, control.image or request.image, "controls").convert("RGB")
+    match control.map:
+        case "canny":
+            return maps.canny(image)
+        case "scribble":
+            return maps.scribble(image)
+    return image
+
+
+def handed_in(images: Mapping[str, Image.Image], name: str, field: str) -> Image.Image:
+    """Raises InvalidRequest when it is not there."""
+    if name not in images:
+        raise InvalidRequest({field: "A picture that this starts from is not there. Please hand it in again."})
+    return images[name]
