@@ -48,6 +48,8 @@ RANGES: dict[str, tuple[float, float]] = {  # both ends allowed
 def _text(value: str) -> str:
     if "\0" in value:
         raise ValueError("holds a NUL character, which is not text. Please remove it.")
+    if not value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in value):
+        raise ValueError("holds half of a character, which is not text. Please remove it.")
     return value.replace("\r\n", "\n").strip()
 
 
@@ -208,12 +210,14 @@ class GenerationRequest(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _split_sampler(cls, fields: Any) -> Any:
-        """ "DPM++ 2M Karras" names a sampler and a schedule."""
-        if isinstance(fields, dict) and isinstance(fields.get("sampler"), str) and not _blank(fields.get("schedule")):
-            sampler, schedule = craft.split(fields["sampler"])
-            if schedule:
-                return {**fields, "sampler": sampler, "schedule": schedule}
-        return fields
+        """DPM++ 2M Karras names a sampler and a schedule; a schedule that is given goes before that."""
+        if not (isinstance(fields, dict) and isinstance(fields.get("sampler"), str)):
+            return fields
+        sampler, schedule = craft.split(fields["sampler"])
+        given = fields.get("schedule") or ""
+        if not (isinstance(given, str) and given.strip().casefold() in ("", "automatic")):
+            schedule = given
+        return {**fields, "sampler": sampler, **({"schedule": schedule} if schedule else {})}
 
     @classmethod
     def read(cls, fields: Mapping[str, Any]) -> GenerationRequest:
@@ -222,9 +226,21 @@ class GenerationRequest(BaseModel):
         Raises InvalidRequest with a sentence for each field that is wrong.
         """
         try:
-            return cls.model_validate(dict(fields))
+            request = cls.model_validate(dict(fields))
+            request.check()
+            return request
         except ValidationError as error:
             raise InvalidRequest({str(e["loc"][0]): _sentence(e) for e in error.errors()}) from None
+
+    def check(self) -> None:
+        """Raises InvalidRequest where fields that are right alone do not go together."""
+        if not self.image and (self.mask or self.only_masked or self.outpaints):
+            raise InvalidRequest({"image": "A mask or a border needs a picture to start from. Please hand one in."})
+        if self.sampler:
+            try:
+                craft.check(self.sampler, self.schedule)
+            except ValueError as error:
+                raise InvalidRequest({"schedule": str(error)}) from None
 
     def seeded(self) -> GenerationRequest:
         """This request with a seed: its own, or a random one; and so for the subseed, if it has a say."""
@@ -232,9 +248,11 @@ class GenerationRequest(BaseModel):
         return self.model_copy(update={name: random.randrange(MAX_SEED + 1) for name in wanted if getattr(self, name) is None})
 
     def resolved(self, defaults: Defaults) -> GenerationRequest:
-        """This request with every field filled in that a checkpoint has a default for."""
+        """This request with every field filled in that a checkpoint has a default for. Raises InvalidRequest as `check` does."""
         empty = {name: value for name, value in defaults if getattr(self, name) is None}
-        return self.seeded().model_copy(update=empty)
+        whole = self.seeded().model_copy(update=empty)
+        whole.check()
+        return whole
 
     @property
     def outpaints(self) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from webapp.schema import GenerationRequest
+from webapp.schema import Receipt
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,11 @@ class Preview:
 
 @dataclass(frozen=True)
 class Finished:
-    """`request` draws this very picture again, alone: every field filled in, `count` 1."""
+    """`receipt.request` draws this very picture again, alone: every field filled in, `count` 1."""
 
     index: int
     image: Image.Image
-    request: GenerationRequest
+    receipt: Receipt
 
 
 @dataclass(frozen=True)

@@ -52,22 +52,29 @@ def read(path: Path) -> Header:
     name = path.name
     if path.suffix.casefold() != ".safetensors":
         raise ModelError(f"{name} is not a .safetensors file. I do not open others: they can run programs.")
+    if not path.is_file():
+        raise ModelError(f"There is no file {name} any more.")
     try:
-        with path.open("rb") as stream:
-            start = stream.read(64)
-        if not start:
-            raise ModelError(f"{name} is empty. Please fetch it again.")
-        if start.startswith((b"PK", b"\x80")):  # an archive of PyTorch's, or a bare pickle
-            raise ModelError(f"{name} is a pickle under another name. I do not open those: they can run programs.")
-        if start.lstrip().startswith((b"<", b"version https://git-lfs")):
-            raise ModelError(f"{name} is not the model but a page about it. Please fetch the file itself.")
         with safe_open(path, "pt") as file:
             shapes = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
             return Header(shapes, file.metadata() or {})
-    except SafetensorError:
-        raise ModelError(f"{name} is cut off or damaged. Please delete it and fetch it again.") from None
+    except SafetensorError:  # only now: a good file begins with its header's length, which may look like anything
+        raise ModelError(_instead(path)) from None
     except OSError:
         raise ModelError(f"{name} cannot be read. Please look at its permissions.") from None
+
+
+def _instead(path: Path) -> str:
+    """What to say of a file that is no .safetensors file, whatever its name."""
+    with path.open("rb") as stream:
+        start = stream.read(64)
+    if not start:
+        return f"{path.name} is empty. Please fetch it again."
+    if start.startswith((b"PK", b"\x80")):  # an archive of PyTorch's, or a bare pickle
+        return f"{path.name} is a pickle under another name. I do not open those: they can run programs."
+    if start.lstrip().startswith((b"<", b"version https://git-lfs")):
+        return f"{path.name} is not the model but a page about it. Please fetch the file itself."
+    return f"{path.name} is cut off or damaged. Please delete it and fetch it again."
 
 
 def original(header: Header, name: str, prediction: str = "") -> Original:

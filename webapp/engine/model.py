@@ -16,6 +16,7 @@ from webapp.engine.adapters import Adapters
 from webapp.engine.checkpoint import Checkpoint
 from webapp.engine.conditioning import Conditioner
 from webapp.engine.controlnet import ControlNets
+from webapp.engine.digest import sha256
 from webapp.engine.latents import LatentSpace
 from webapp.library import Library
 from webapp.schema import GenerationRequest
@@ -30,7 +31,7 @@ class Model:
     def __init__(self, checkpoint: Checkpoint, library: Library) -> None:
         self.checkpoint, self.library = checkpoint, library
         self.adapters = Adapters(checkpoint)
-        self.embeddings, self.notices = embeddings.load(checkpoint, library.folder("embeddings"))
+        self.embeddings, self.notices = embeddings.load(checkpoint, library.folder("embeddings"))  # their words, with a hash each
         self.conditioner = Conditioner(checkpoint.tokenizer, checkpoint.text_encoder, using=self.adapters.text)
         self.controlnets = ControlNets(checkpoint)
         self.knees: dict[tuple[int, int], int] = {}
@@ -49,8 +50,15 @@ class Model:
         return net, self.controlnets.prepare(shown, width, height)
 
     def add_ons(self, request: GenerationRequest, loras: Sequence[tuple[Path, float]]) -> dict[str, str]:
-        """What was used beside the checkpoint, by name, with the SHA-256 of its file."""
-        ...
+        """What was used beside the checkpoint, by name, with the SHA-256 of its files."""
+        used = {path.stem: self.adapters.hash(path) for path, _ in loras}
+        words = f"{request.prompt} {request.negative_prompt}".casefold()
+        used |= {word: hash for word, hash in self.embeddings.items() if word in words}
+        nets = [("controlnets", control.model) for control in request.controls]
+        for kind, name in [*nets, *([("vaes", request.vae)] if request.vae else [])]:
+            path = self.library.path(kind, name)
+            used[name] = sha256(*(sorted(path.glob("*.safetensors")) if path.is_dir() else [path]))
+        return used
 
     def space(self, vae: str) -> LatentSpace:
         """The latents as the autoencoder `vae` of the library has them; "" the checkpoint's own. Raises InvalidRequest, ModelError."""
@@ -63,7 +71,8 @@ class Model:
         """What the UNet says of each task's rows, (rows, channels, h, w) each; all tasks of one shape."""
         counts = [task.rows for task in tasks]
         samples = torch.cat([task.sample for task in tasks])  # (all rows, channels, h, w)
-        timesteps = torch.cat([task.timestep.expand(task.rows) for task in tasks])  # (all rows,)
+        # (all rows,); samplers count in int64, float32 or float64, and the UNet in float32
+        timesteps = torch.cat([task.timestep.expand(task.rows).to(samples.device, torch.float32) for task in tasks])
         words = torch.cat([task.embeddings for task in tasks])  # (all rows, 77 * chunks, width)
         down, mid = self.controlnets.residuals(samples, timesteps, words, _each_row(tasks, lambda task: task.uses))
         with self.adapters.rows(_each_row(tasks, lambda task: task.loras)):

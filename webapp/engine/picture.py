@@ -9,7 +9,8 @@ from dataclasses import replace
 import torch
 from PIL import Image
 
-from webapp.engine import canvas, maps, receipts, upscale
+from webapp import prompt
+from webapp.engine import canvas, images, maps, receipts, upscale
 from webapp.engine.drawing import Drawing
 from webapp.engine.events import Event
 from webapp.engine.model import Model
@@ -66,24 +67,24 @@ class Picture:
 
     def begin(self, model: Model) -> None:
         """The first pass, with `model`. Raises AppError."""
-        request, images = self.request, self.drawing.images
+        request, handed = self.request, self.drawing.images
         defaults = model.checkpoint.defaults
         if request.image and not (request.width and request.height):
-            image = handed_in(images, request.image, "image")
+            image = handed_in(handed, request.image, "image")
             width, height = canvas.size_for(image.size, defaults.width, defaults.height)
             request = request.model_copy(update={"width": width, "height": height})
         self.request = request = request.resolved(defaults)
         self._canvas = None
         start = Start(request.width, request.height, request.steps)
         if request.image:
-            image = handed_in(images, request.image, "image")
-            mask = handed_in(images, request.mask, "mask") if request.mask else None
+            image = handed_in(handed, request.image, "image")
+            mask = handed_in(handed, request.mask, "mask") if request.mask else None
             self._canvas = canvas.Canvas.of(request, image, mask)
             if request.strength is None:
                 self.request = request = request.model_copy(update={"strength": 1.0 if request.outpaints else STRENGTH})
             width, height = self._canvas.size
             start = Start(width, height, request.steps, request.strength, self._canvas.start, self._canvas.mask)
-        self._start = replace(start, maps=tuple(_map(control, request, images) for control in request.controls))
+        self._start = replace(start, maps=tuple(_map(control, start.image, handed) for control in request.controls))
         self._hires = request.hires_scale > 1 and start.mask is None
         self.task = Task(request, self._start, model)
         self.notes.extend(note for note in self.task.conditioning.notes if note not in self.notes)
@@ -119,7 +120,7 @@ class Picture:
         if request.upscale > 1 and request.upscaler == "lanczos":
             image = upscale.lanczos(image, request.upscale)
         elif request.upscaler != "lanczos":
-            words, _ = self.task.model.loras_of(request)
+            words, _ = prompt.loras(request.prompt)
             self._steps += self.task.steps
             self.run = upscaler(request.upscaler).begin(
                 image, words, request.negative_prompt, request.seed, request.steps, request.guidance
@@ -131,9 +132,11 @@ class Picture:
         return receipts.write(self.request, self.task, tuple(self.notes))
 
 
-def _map(control: Control, request: GenerationRequest, images: Mapping[str, Image.Image]) -> Image.Image:
-    """What a ControlNet is shown. Its image, or the start image."""
-    image = handed_in(images, control.image or request.image, "controls").convert("RGB")
+def _map(control: Control, start: Image.Image | None, handed: Mapping[str, Image.Image]) -> Image.Image:
+    """What a ControlNet is shown: its image or, without one, what the picture starts from; or a map of that."""
+    image = images.rgb(handed_in(handed, control.image, "controls")) if control.image else start
+    if image is None:
+        raise InvalidRequest({"controls": "A ControlNet needs a picture to go by, its own or one to start from."})
     match control.map:
         case "canny":
             return maps.canny(image)
@@ -142,8 +145,8 @@ def _map(control: Control, request: GenerationRequest, images: Mapping[str, Imag
     return image
 
 
-def handed_in(images: Mapping[str, Image.Image], name: str, field: str) -> Image.Image:
+def handed_in(handed: Mapping[str, Image.Image], name: str, field: str) -> Image.Image:
     """Raises InvalidRequest when it is not there."""
-    if name not in images:
+    if name not in handed:
         raise InvalidRequest({field: "A picture that this starts from is not there. Please hand it in again."})
-    return images[name]
+    return handed[name]
