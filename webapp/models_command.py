@@ -1,5 +1,5 @@
-"""`python -m webapp models`: which models there are by name; fetching, adding and removing them. Beside `__main__`, for it is a
-command with commands of its own."""
+"""`python -m webapp models`: which models and upscalers there are by name; fetching, adding and removing them. Beside `__main__`, for
+it is a command with commands of its own."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import Any
 from webapp.catalogue import SHIPPED, Catalogue, Entry
 from webapp.errors import AppError
 from webapp.settings import Settings
+
+KINDS = ("model", "upscaler")
 
 
 def add_to(commands: Any) -> None:
@@ -42,7 +44,7 @@ def _catalogue(options: dict[str, Any]) -> Catalogue:
 
 def _list(options: dict[str, Any]) -> int:
     catalogue = _catalogue(options)
-    rows = [(entry.name, _amount(entry), entry.source, entry.note) for entry in catalogue.entries.values()]
+    rows = [(entry.name, _amount(entry), entry.source, entry.note) for entry in (*catalogue.entries.values(), *catalogue.upscalers.values())]
     widths = [max(len(row[i]) for row in rows) for i in range(3)]
     for row in rows:
         print("  ".join([*(text.ljust(width) for text, width in zip(row, widths)), row[3]]).rstrip())
@@ -58,7 +60,7 @@ def _add(options: dict[str, Any]) -> int:
 
 
 def _download(options: dict[str, Any]) -> int:
-    entry = _catalogue(options).find(options["name"])
+    entry = _catalogue(options).find(options["name"], kinds=KINDS)
     path = _path(entry)
     if path and path.is_file():
         from webapp.engine import single_file
@@ -84,12 +86,12 @@ def _fetch(entry: Entry) -> None:
             bar.total = total
             bar.update(done - bar.n)
 
-        hub.fetch(repo, _say, show)
+        hub.fetch(repo, _say, show, entry.kind)
 
 
 def _remove(options: dict[str, Any]) -> int:
     catalogue = _catalogue(options)
-    entry = catalogue.find(options["name"], listed_only=True)
+    entry = catalogue.find(options["name"], listed_only=True, kinds=KINDS)
     if not (options["files"] and entry in SHIPPED):
         catalogue.remove(entry.name)
         print(f"{entry.name} is off the list.")

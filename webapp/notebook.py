@@ -6,6 +6,7 @@ from IPython.display import HTML, display
 from PIL import Image
 from tqdm.auto import tqdm
 
+from webapp import plan
 from webapp.engine import checkpoint
 from webapp.engine.engine import Engine
 from webapp.engine.events import Failed, Finished, Preview, Step
@@ -30,16 +31,16 @@ def draw(engine: Engine, prompt: str, **fields: object) -> tuple[list[Image.Imag
 
     `fields` are those of GenerationRequest; empty ones take the model's defaults. Raises InvalidRequest, DrawingFailed.
     """
-    request = GenerationRequest.read({"prompt": prompt, **fields})
+    wanted = plan.pictures(GenerationRequest.read({"prompt": prompt, **fields}), engine.library)
     pictures: dict[int, Image.Image] = {}
-    previews: list[list[Image.Image]] = [[] for _ in range(request.count)]
-    drawing = engine.submit(request)
+    previews: list[list[Image.Image]] = [[] for _ in wanted]
+    drawing = engine.submit(wanted)
     try:
         with tqdm(unit="step") as bar:
             for event in drawing:
                 match event:
                     case Step(steps=steps):
-                        bar.total = steps * request.count
+                        bar.total = steps * len(wanted)
                         bar.update()
                     case Preview(index=number, image=image):
                         previews[number].append(image)

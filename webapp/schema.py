@@ -285,6 +285,8 @@ class PictureView(BaseModel):
 
     number: int
     seed: int
+    prompt: str = ""  # styles and wildcards not yet written out where that is left to the drawing
+    notes: tuple[str, ...] = ()
     id: str = ""
     ahead: int = 0
     step: int = 0

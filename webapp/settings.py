@@ -37,6 +37,11 @@ class Settings:
             raise InvalidRequest({"port": "The port must be from 0 to 65535."})
 
     @property
+    def library(self) -> Path:
+        """The folder of what is known by name: other models, add-ons, styles, wildcards."""
+        return self.data / "library"
+
+    @property
     def shared(self) -> bool:
         """Whether others can reach this run, so that it needs a token."""
         if self.token:

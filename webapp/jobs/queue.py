@@ -10,12 +10,13 @@ from collections.abc import Mapping, Sequence
 
 from PIL import Image
 
-from webapp import metadata
+from webapp import metadata, plan
 from webapp.errors import Busy, NotFound
 from webapp.jobs.events import Events
 from webapp.jobs.files import Files
 from webapp.jobs.store import CANCELLED, FAILED, QUEUED, Job, Picture, Store, new_id
-from webapp.schema import Defaults, GenerationRequest, JobView, PictureView
+from webapp.library import Library
+from webapp.schema import Defaults, GenerationRequest, JobView, PictureView, Receipt
 
 MOST_WAITING = 50  # active jobs of one person
 MOST_ATTEMPTS = 3  # a job that takes the server down with it so often is given up
@@ -38,8 +39,8 @@ def turns(waiting: Sequence[tuple[str, str]], served: Mapping[str, float]) -> li
 class Queue:
     """The one way in and out of the store while the app runs. All its methods may be called from any thread."""
 
-    def __init__(self, store: Store, files: Files, events: Events) -> None:
-        self.store, self.files, self.events = store, files, events
+    def __init__(self, store: Store, files: Files, events: Events, library: Library) -> None:
+        self.store, self.files, self.events, self.library = store, files, events, library
         self._live: dict[str, dict[int, PictureView]] = {}  # progress of what is being drawn; not worth keeping
         self._change = threading.Condition()
         self._changes = 0
@@ -47,10 +48,16 @@ class Queue:
     # -- for people
 
     def submit(self, owner: str, request: GenerationRequest, key: str = "") -> Job:
-        """Queues the request and gives it a seed. The same `key` again gives the same job. Raises Busy."""
+        """Queues the request, its seed chosen and its pictures planned. The same `key` again gives the same job.
+
+        Raises Busy, and InvalidRequest for what cannot be planned.
+        """
+        if key and (sent := self.store.sent(owner, key)):
+            return sent
         if self.store.active_of(owner) >= MOST_WAITING:
             raise Busy(f"You have {MOST_WAITING} requests waiting already. Please let some finish first.")
-        job = self.store.add(owner, request.seeded(), key or new_id())
+        request = request.seeded()
+        job = self.store.add(owner, request, plan.pictures(request, self.library), key or new_id())
         self._tell(job)
         return job
 
@@ -83,19 +90,20 @@ class Queue:
         return [self._view(job, kept[job.id], order, defaults) for job in jobs]
 
     def _view(self, job: Job, kept: Sequence[Picture], order: list[str], defaults: Defaults | None) -> JobView:
-        asked, there = job.request, {picture.number: picture for picture in kept}
+        there = {picture.number: picture for picture in kept}
         live = self._live.get(job.id, {})
         pictures = []
-        for number in range(asked.count):
-            view = live.get(number) or PictureView(number=number, seed=asked.picture(number).seed)
-            pictures.append(view.model_copy(update={"id": there[number].id}) if number in there else view)
-        size = kept[0].request if kept else asked
+        for number, asked in enumerate(job.plan):
+            view = live.get(number) or PictureView(number=number, seed=asked.seed, prompt=asked.prompt)
+            done = {"id": there[number].id, "notes": there[number].receipt.notes} if number in there else {}
+            pictures.append(view.model_copy(update=done))
+        size = kept[0].receipt.request if kept else job.request
         return JobView(
             id=job.id,
             state=job.state,
             error=job.error,
             ahead=order.index(job.id) if job.id in order else 0,
-            prompt=asked.prompt,
+            prompt=job.request.prompt,
             width=size.width or (defaults.width if defaults else 512),
             height=size.height or (defaults.height if defaults else 512),
             created=job.created,
@@ -124,21 +132,21 @@ class Queue:
     def missing(self, job: Job) -> list[int]:
         """The numbers of the job's pictures that are not kept yet."""
         there = {picture.number for picture in self.store.pictures_of([job.id])[job.id]}
-        return [number for number in range(job.request.count) if number not in there]
+        return [number for number in range(len(job.plan)) if number not in there]
 
     def progress(self, job: Job, number: int, *, preview: bytes = b"", **facts: int | str) -> None:
         """Live facts about picture `number`: `ahead`, `step`, `steps`, `error`; `preview` as WebP bytes."""
         live = self._live.setdefault(job.id, {})
-        view = live.get(number) or PictureView(number=number, seed=job.request.picture(number).seed)
+        view = live.get(number) or PictureView(number=number, seed=job.plan[number].seed, prompt=job.plan[number].prompt)
         if preview:
             facts["preview"] = "data:image/webp;base64," + base64.b64encode(preview).decode()
         live[number] = view.model_copy(update=facts)
         self.events.changed(job.owner, job.id)
 
-    def keep(self, job: Job, number: int, image: Image.Image, request: GenerationRequest, model: str) -> None:
+    def keep(self, job: Job, number: int, image: Image.Image, receipt: Receipt) -> None:
         """Keeps a finished picture: first the files, then the row, so that what the store lists is really there."""
-        picture = Picture(new_id(), job.id, number, job.owner, request, time.time())
-        self.files.save(picture.id, metadata.to_png(image, request, model))
+        picture = Picture(new_id(), job.id, number, job.owner, receipt, time.time())
+        self.files.save(picture.id, metadata.to_png(image, receipt))
         self.store.keep(picture)
         self.events.changed(job.owner, job.id)
 

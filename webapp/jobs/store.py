@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import TypeAdapter
 from sqlalchemy import (
     Column,
     Float,
@@ -28,11 +29,12 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import IntegrityError
 
-from webapp.schema import GenerationRequest
+from webapp.schema import GenerationRequest, Receipt
 
 QUEUED, RUNNING, DONE, FAILED, CANCELLED = ("queued", "running", "done", "failed", "cancelled")
 ACTIVE = (QUEUED, RUNNING)
 
+_PLAN = TypeAdapter(tuple[GenerationRequest, ...])
 _tables = MetaData()
 _jobs = Table(
     "jobs",
@@ -40,7 +42,8 @@ _jobs = Table(
     Column("id", String(32), primary_key=True),
     Column("owner", String(64), nullable=False),
     Column("key", String(64), nullable=False),  # two submits of one owner with one key are one job
-    Column("request", Text, nullable=False),
+    Column("request", Text, nullable=False),  # as it was sent
+    Column("plan", Text, nullable=False, server_default="[]"),  # one request for each picture of it
     Column("state", String(16), nullable=False),
     Column("error", Text, nullable=False, default=""),
     Column("created", Float, nullable=False),  # seconds since 1970, as all times here
@@ -60,7 +63,7 @@ _pictures = Table(
     Column("job", String(32), ForeignKey("jobs.id"), nullable=False),
     Column("number", Integer, nullable=False),  # its place among the job's pictures, from 0
     Column("owner", String(64), nullable=False),
-    Column("request", Text, nullable=False),  # resolved, for this picture alone
+    Column("receipt", Text, nullable=False),
     Column("created", Float, nullable=False),
     UniqueConstraint("job", "number"),
     Index("pictures_by_owner", "owner", "created"),
@@ -77,6 +80,7 @@ class Job:
     id: str
     owner: str
     request: GenerationRequest
+    plan: tuple[GenerationRequest, ...]
     state: str
     error: str
     created: float
@@ -95,7 +99,7 @@ class Picture:
     job: str
     number: int
     owner: str
-    request: GenerationRequest
+    receipt: Receipt
     created: float
 
 
@@ -105,7 +109,7 @@ class Store:
     def __init__(self, place: Path | str) -> None:
         if isinstance(place, Path):
             place.mkdir(parents=True, exist_ok=True)
-            place = f"sqlite:///{place / 'jobs.db'}"
+            place = f"sqlite:///{place / 'pictures.db'}"
         self.database = create_engine(place)
         if self.database.dialect.name == "sqlite":
             event.listen(self.database, "connect", _prepare_sqlite)
@@ -116,15 +120,30 @@ class Store:
 
     # -- jobs
 
-    def add(self, owner: str, request: GenerationRequest, key: str) -> Job:
+    def add(self, owner: str, request: GenerationRequest, plan: Sequence[GenerationRequest], key: str) -> Job:
         """A new queued job; or, if this owner has sent this `key` before, the job that it made then."""
-        row = {"id": new_id(), "owner": owner, "key": key, "request": request.model_dump_json(), "state": QUEUED, "created": time.time()}
+        row = {
+            "id": new_id(),
+            "owner": owner,
+            "key": key,
+            "request": request.model_dump_json(),
+            "plan": _PLAN.dump_json(tuple(plan)).decode(),
+            "state": QUEUED,
+            "created": time.time(),
+        }
         try:
             with self.database.begin() as db:
                 return _job(db.execute(insert(_jobs).values(row).returning(_jobs)).one())
         except IntegrityError:
-            with self.database.connect() as db:
-                return _job(db.execute(select(_jobs).where(_jobs.c.owner == owner, _jobs.c.key == key)).one())
+            found = self.sent(owner, key)
+            assert found
+            return found
+
+    def sent(self, owner: str, key: str) -> Job | None:
+        """The job that this owner's `key` made, if it was sent before."""
+        with self.database.connect() as db:
+            row = db.execute(select(_jobs).where(_jobs.c.owner == owner, _jobs.c.key == key)).one_or_none()
+        return _job(row) if row else None
 
     def job(self, id: str, owner: str | None = None) -> Job | None:
         """The job, if there is one and (unless None) it is this owner's."""
@@ -189,7 +208,7 @@ class Store:
         """Keeps a picture; False if the job has that picture already."""
         try:
             with self.database.begin() as db:
-                db.execute(insert(_pictures).values({**vars(picture), "request": picture.request.model_dump_json()}))
+                db.execute(insert(_pictures).values({**vars(picture), "receipt": picture.receipt.model_dump_json()}))
             return True
         except IntegrityError:
             return False
@@ -215,8 +234,19 @@ def _prepare_sqlite(connection, _record) -> None:
 
 def _job(row) -> Job:
     request = GenerationRequest.model_validate_json(row.request)
-    return Job(row.id, row.owner, request, row.state, row.error, row.created, row.started, row.finished, row.attempts)
+    return Job(
+        row.id,
+        row.owner,
+        request,
+        _PLAN.validate_json(row.plan),
+        row.state,
+        row.error,
+        row.created,
+        row.started,
+        row.finished,
+        row.attempts,
+    )
 
 
 def _picture(row) -> Picture:
-    return Picture(row.id, row.job, row.number, row.owner, GenerationRequest.model_validate_json(row.request), row.created)
+    return Picture(row.id, row.job, row.number, row.owner, Receipt.model_validate_json(row.receipt), row.created)

@@ -7,6 +7,7 @@ import logging
 import threading
 from typing import TYPE_CHECKING
 
+from webapp.catalogue import Catalogue
 from webapp.errors import AppError
 from webapp.jobs.queue import LEASE, Queue
 from webapp.jobs.store import DONE, FAILED, Job, new_id
@@ -25,8 +26,8 @@ log = logging.getLogger(__name__)
 class LocalWorkers:
     """One Engine and the threads that feed it. `model` tells at any time how far the model is."""
 
-    def __init__(self, queue: Queue, model: str) -> None:
-        self.queue = queue
+    def __init__(self, queue: Queue, model: str, catalogue: Catalogue) -> None:
+        self.queue, self.catalogue = queue, catalogue
         self.name = new_id()
         self.model = ModelView(name=model, state="loading", sentence="The model is being loaded.")
         self._engine: Engine | None = None
@@ -58,8 +59,9 @@ class LocalWorkers:
             from webapp.engine import checkpoint
             from webapp.engine.engine import Engine
 
-            loaded = checkpoint.load(self.model.name, report=self._report)
-            self._engine = Engine(loaded)
+            entry = self.catalogue.find(self.model.name)
+            loaded = checkpoint.load(entry.source, report=self._report, prediction=entry.prediction)
+            self._engine = Engine(loaded, library=self.queue.library, catalogue=self.catalogue)
         except AppError as error:
             self.model = self.model.model_copy(update={"state": "failed", "sentence": error.sentence})
             return
@@ -88,14 +90,19 @@ class LocalWorkers:
                 seen = self.queue.wait(seen, timeout=LEASE / 3)
 
     def _draw(self, job: Job) -> None:
+        from webapp.engine import images
+
         assert self._engine
         failures: list[str] = []
         try:
-            self._drawings[job.id] = drawing = self._engine.submit(job.request, indices=self.queue.missing(job))
+            given = {name: images.open_image(self.queue.files.read(name), "image") for name in job.request.images()}
+            self._drawings[job.id] = drawing = self._engine.submit(job.plan, self.queue.missing(job), given)
             for event in drawing:
                 self._note(job, event, failures)
         except AppError as error:
             failures.append(error.sentence)
+        except FileNotFoundError:
+            failures.append("A picture that this starts from is gone from the server's disk. Please hand it in again.")
         except Exception:
             log.exception("job %s failed", job.id)
             failures.append("Something went wrong while drawing this; the server's log says what.")
@@ -116,8 +123,8 @@ class LocalWorkers:
                 out = io.BytesIO()
                 image.save(out, "WEBP", quality=PREVIEW_QUALITY)
                 self.queue.progress(job, number, preview=out.getvalue())
-            case Finished(index=number, image=image, request=request):
-                self.queue.keep(job, number, image, request, self.model.name)
+            case Finished(index=number, image=image, receipt=receipt):
+                self.queue.keep(job, number, image, receipt)
             case Failed(index=number, sentence=sentence):
                 self.queue.progress(job, number, error=sentence)
                 failures.append(sentence)

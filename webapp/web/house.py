@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 from flask import current_app
 
+from webapp.catalogue import Catalogue
 from webapp.jobs.events import Events
 from webapp.jobs.files import Files
 from webapp.jobs.queue import Queue
 from webapp.jobs.store import Store
 from webapp.jobs.workers import LocalWorkers
+from webapp.library import Library
 from webapp.settings import Settings
 
 
@@ -20,6 +22,8 @@ class House:
     store: Store
     files: Files
     events: Events
+    library: Library
+    catalogue: Catalogue
     queue: Queue
     workers: LocalWorkers
 
@@ -28,8 +32,9 @@ class House:
         """All rooms for these settings; the workers are not started yet."""
         store, events = Store(settings.data), Events()
         files = Files(str(settings.data / "pictures"))
-        queue = Queue(store, files, events)
-        return cls(settings, store, files, events, queue, LocalWorkers(queue, settings.model))
+        library, catalogue = Library(settings.library), Catalogue(settings.library)
+        queue = Queue(store, files, events, library)
+        return cls(settings, store, files, events, library, catalogue, queue, LocalWorkers(queue, settings.model, catalogue))
 
     def close(self) -> None:
         """Ends streams and drawing; unfinished jobs stay queued in the store."""

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import json
 import time
 from collections.abc import Iterator
+from typing import Any
 
 from flask import Blueprint, Response, jsonify, redirect, render_template, request, url_for
+from PIL import Image
 from werkzeug.wrappers import Response as AnyResponse
 
+from webapp import axis, craft, plan, sheet
 from webapp.errors import Busy, InvalidRequest, NotFound
 from webapp.jobs.store import Job
-from webapp.schema import MAX_PROMPT, RANGES, SAMPLERS, GenerationRequest, JobView
+from webapp.schema import MAX_PROMPT, RANGES, GenerationRequest, JobView
+from webapp.web import forms
 from webapp.web.access import person
 from webapp.web.house import house
 
@@ -50,14 +55,20 @@ def _table() -> list[JobView]:
     return _views(house().store.jobs_of(person(), SHOWN))
 
 
-def _create_page(fields: dict[str, str], errors: dict[str, str], status: int = 200) -> tuple[str, int]:
+def _create_page(fields: dict[str, Any], errors: dict[str, str], status: int = 200) -> tuple[str, int]:
     page = render_template(
         "create.html",
         jobs=_table(),
         model=house().workers.model,
         fields=fields,
         errors=errors,
-        samplers=SAMPLERS,
+        samplers=craft.SAMPLERS,
+        schedules=craft.SCHEDULES,
+        styles=list(house().library.styles),
+        models=[entry.name for entry in house().catalogue.entries.values()],
+        controlnets=house().library.names("controlnets"),
+        upscalers=house().library.names("upscalers"),
+        grid_fields=axis.FIELDS,
         ranges=RANGES,
         max_prompt=MAX_PROMPT,
         examples=EXAMPLES,
@@ -67,14 +78,27 @@ def _create_page(fields: dict[str, str], errors: dict[str, str], status: int = 2
 
 @pages.get("/")
 def create():
-    return _create_page(request.args.to_dict(), {})
+    fields: dict[str, Any] = request.args.to_dict() | {"styles": request.args.getlist("styles")}
+    if request.args.get("again"):
+        fields = forms.write(house().queue.find(person(), request.args["again"]).request.model_dump())
+    elif request.args.get("start"):
+        found = house().queue.picture(person(), request.args["start"])
+        kept = found.receipt.request
+        image = house().files.take_in(house().files.read(f"{found.id}.png"))
+        fields = {"prompt": kept.prompt, "negative_prompt": kept.negative_prompt, "image": image}
+    return _create_page(fields, {})
 
 
 @pages.post("/generate")
 def generate():
-    fields = request.form.to_dict()
+    request.max_content_length = forms.MAX_UPLOAD
+    fields: dict[str, Any] = request.form.to_dict()
     try:
-        job = house().queue.submit(person(), GenerationRequest.read(fields), request.form.get("key", "")[:64])
+        fields = forms.read(request.form, request.files, house().files.take_in)
+        wish = GenerationRequest.read(fields)
+        if wish.model:
+            house().catalogue.find(wish.model, listed_only=True)
+        job = house().queue.submit(person(), wish, request.form.get("key", "")[:64])
     except InvalidRequest as error:
         if wants_json():
             return jsonify(error=error.sentence, fields=error.fields), error.status
@@ -96,7 +120,23 @@ def job(id: str):
     if wants_json():
         return jsonify(view.model_dump())
     kept = house().store.pictures_of([id])[id]
-    return render_template("job.html", job=view, request=found.request, kept=kept, model=house().workers.model)
+    sheets = len(plan.sheets(found.request, house().library)) if found.request.x or found.request.y else 0
+    return render_template("job.html", job=view, kept=kept, sheets=sheets, model=house().workers.model)
+
+
+@pages.get("/jobs/<id>/sheet-<int:number>.png")
+def contact_sheet(id: str, number: int) -> Response:
+    """A grid's pictures on one sheet, as far as they are there."""
+    found = house().queue.find(person(), id)
+    sheets = plan.sheets(found.request, house().library)
+    if not 1 <= number <= len(sheets):
+        raise NotFound("There is no such sheet.")
+    wanted = sheets[number - 1]
+    kept = {picture.number: picture.id for picture in house().store.pictures_of([id])[id]}
+    drawn = [Image.open(io.BytesIO(house().files.read(f"{kept[index]}.png"))) if index in kept else None for index in wanted.indices]
+    out = io.BytesIO()
+    sheet.compose(drawn, wanted.columns, wanted.rows, wanted.title).save(out, "PNG")
+    return Response(out.getvalue(), mimetype="image/png")
 
 
 @pages.post("/jobs/<id>/cancel")
@@ -117,7 +157,7 @@ def picture(id: str, kind: str) -> Response:
     response = Response(data, mimetype=f"image/{kind}")
     response.headers["Cache-Control"] = "private, max-age=31536000, immutable"
     if kind == "png":
-        response.headers["Content-Disposition"] = f'inline; filename="picture-{found.request.seed}.png"'
+        response.headers["Content-Disposition"] = f'inline; filename="picture-{found.receipt.request.seed}.png"'
     return response
 
 
