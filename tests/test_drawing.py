@@ -11,19 +11,19 @@ from PIL import Image
 
 from webapp.engine.drawing import Drawing
 from webapp.engine.events import Cancelled, Failed, Finished, Step, Waiting
-from webapp.schema import GenerationRequest
+from webapp.schema import GenerationRequest, Receipt
 
-WISH = GenerationRequest(prompt="a cat", seed=1, count=3)
+RECEIPT = Receipt(request=GenerationRequest(prompt="a cat", seed=1), model="tiny")
 
 
 def test_it_ends_with_the_last_of_its_pictures() -> None:
-    drawing = Drawing(WISH, [0, 1, 2])
+    drawing = Drawing([0, 1, 2], {})
     told = [
         Waiting(0, 0),
         Step(0, 1, 2),
         Failed(1, "Sorry."),
         Cancelled(2),
-        Finished(0, Image.new("RGB", (8, 8)), WISH.picture(0)),
+        Finished(0, Image.new("RGB", (8, 8)), RECEIPT),
     ]
     for event in [*told, Step(0, 2, 2)]:
         drawing.tell(event)
@@ -32,11 +32,11 @@ def test_it_ends_with_the_last_of_its_pictures() -> None:
 
 
 def test_without_pictures_there_is_nothing_to_wait_for() -> None:
-    assert list(Drawing(WISH, [])) == []
+    assert list(Drawing([], {})) == []
 
 
 def test_the_listener_may_be_there_first() -> None:
-    drawing = Drawing(WISH, [0])
+    drawing = Drawing([0], {})
     heard: list[object] = []
     listener = threading.Thread(target=lambda: heard.extend(drawing))
     listener.start()
@@ -46,7 +46,7 @@ def test_the_listener_may_be_there_first() -> None:
 
 
 def test_taking_back_may_be_repeated() -> None:
-    drawing = Drawing(WISH, [0])
+    drawing = Drawing([0], {})
     assert not drawing.cancelled
     drawing.cancel()
     drawing.cancel()

@@ -6,28 +6,30 @@ import pytest
 import tiny
 import torch
 
+from webapp.craft import SAMPLERS
 from webapp.engine import checkpoint
-from webapp.engine.checkpoint import Checkpoint
-from webapp.engine.conditioning import Conditioner
-from webapp.engine.task import Task
-from webapp.schema import SAMPLERS, GenerationRequest
+from webapp.engine.model import Model
+from webapp.engine.task import Start, Task
+from webapp.library import Library
+from webapp.schema import GenerationRequest
 
 WISH = GenerationRequest(prompt="a cat", seed=4, width=64, height=64, steps=20, guidance=5, sampler="DDIM")
 
 
 @pytest.fixture(scope="module", params=["epsilon", "v_prediction", "builtin"])
-def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
+def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Model:
     folder = tiny.folder(tmp_path_factory.mktemp("model"), request.param)
-    return checkpoint.load(folder, "cpu", torch.float32)
+    return Model(checkpoint.load(folder, "cpu", torch.float32), Library())
 
 
-def begin(model: Checkpoint, **changes: object) -> Task:
-    return Task(WISH.model_copy(update=changes), model, Conditioner(model.tokenizer, model.text_encoder))
+def begin(model: Model, **changes: object) -> Task:
+    request = WISH.model_copy(update=changes)
+    return Task(request, Start(request.width, request.height, request.steps), model)
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 @torch.inference_mode()
-def test_each_guess_is_what_the_model_means(model: Checkpoint, sampler: str) -> None:
+def test_each_guess_is_what_the_model_means(model: Model, sampler: str) -> None:
     task = begin(model, sampler=sampler)
     answer = torch.randn(task.latents.shape, generator=torch.Generator().manual_seed(1))
     while not task.done:
@@ -42,7 +44,7 @@ def test_each_guess_is_what_the_model_means(model: Checkpoint, sampler: str) -> 
 
 
 @torch.inference_mode()
-def test_guidance_leads_from_the_negative_prompt_to_the_prompt(model: Checkpoint) -> None:
+def test_guidance_leads_from_the_negative_prompt_to_the_prompt(model: Model) -> None:
     task = begin(model)
     noise = torch.randn(task.sample.shape)
     task.advance(noise)
@@ -53,7 +55,7 @@ def test_guidance_leads_from_the_negative_prompt_to_the_prompt(model: Checkpoint
 
 
 @torch.inference_mode()
-def test_rows_are_equal_and_embeddings_match_them(model: Checkpoint) -> None:
+def test_rows_are_equal_and_embeddings_match_them(model: Model) -> None:
     task, plain = begin(model), begin(model, guidance=0.0)
     assert task.sample.shape == (2, 4, 8, 8)
     assert torch.equal(task.sample[0], task.sample[1])
