@@ -25,6 +25,7 @@ STREAMS = 6  # open event streams of one person
 ALL_STREAMS = 96  # and of everybody together: each holds one of the server's 128 threads
 HEARTBEAT = 15.0  # seconds between signs of life on a quiet stream
 PACE = 0.1  # seconds between two messages on a stream at least
+LIKENESS = 0.2  # how far "more like this" goes towards other noise
 EXAMPLES = (
     "a castle on a hill at sunset",
     "a white elephant by the beach",
@@ -81,6 +82,9 @@ def create():
     fields: dict[str, Any] = request.args.to_dict() | {"styles": request.args.getlist("styles")}
     if request.args.get("again"):
         fields = forms.write(house().queue.find(person(), request.args["again"]).request.model_dump())
+    elif request.args.get("like"):
+        kept = house().queue.picture(person(), request.args["like"]).receipt.request
+        fields = forms.write(kept.model_dump() | {"subseed": None, "subseed_strength": LIKENESS, "count": 4})
     elif request.args.get("start"):
         found = house().queue.picture(person(), request.args["start"])
         kept = found.receipt.request
