@@ -23,6 +23,17 @@ def test_the_shipped_models_are_there_from_the_start(catalogue: Catalogue) -> No
     assert not catalogue.folder.exists()
 
 
+def test_upscalers_are_no_models_to_draw_with(catalogue: Catalogue) -> None:
+    assert {name: entry.scale for name, entry in catalogue.upscalers.items()} == {"x4-upscaler": 4, "x2-latent-upscaler": 2}
+    assert not catalogue.upscalers.keys() & catalogue.entries.keys()
+    with pytest.raises(InvalidRequest, match="There is no model called x4-upscaler"):
+        catalogue.find("x4-upscaler", listed_only=True)
+    found = catalogue.find("X4-Upscaler", listed_only=True, kinds=("model", "upscaler"))
+    assert (found.source, found.kind) == ("stabilityai/stable-diffusion-x4-upscaler", "upscaler")
+    with pytest.raises(InvalidRequest, match="a name that this program brings along"):
+        catalogue.add("x4-upscaler", "a/b")
+
+
 def test_what_is_added_is_found_by_everyone_and_later_too(catalogue: Catalogue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mix.safetensors").touch()
     monkeypatch.chdir(tmp_path)
@@ -37,7 +48,7 @@ def test_what_is_added_is_found_by_everyone_and_later_too(catalogue: Catalogue, 
 def test_one_of_the_same_name_is_replaced(catalogue: Catalogue) -> None:
     catalogue.add("mix", "a/b")
     catalogue.add("MIX", "c/d")
-    assert [entry.source for entry in catalogue.entries.values()][len(SHIPPED) :] == ["c/d"]
+    assert [entry.source for entry in catalogue.entries.values() if entry not in SHIPPED] == ["c/d"]
 
 
 def test_what_is_removed_is_gone(catalogue: Catalogue) -> None:

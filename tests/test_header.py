@@ -133,7 +133,7 @@ def test_what_a_second_generation_model_predicts(name: str, words: dict[str, str
 
 @pytest.mark.parametrize("name", ["my_mix", "v2-1", "768-v-base", "every_vision"])
 def test_it_is_asked_when_it_cannot_be_told(name: str) -> None:
-    with pytest.raises(ModelError, match=r"--prediction v .* --prediction epsilon"):
+    with pytest.raises(ModelError, match=r"models add NAME FILE --prediction v .* --prediction epsilon"):
         header.original(Header(shapes(2), {}), f"{name}.safetensors")
     assert header.original(Header(shapes(2), {}), f"{name}.safetensors", "v").prediction == "v_prediction"
     assert header.original(Header(shapes(2), {}), f"{name}.safetensors", "epsilon").prediction == "epsilon"

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import tiny
+import tiny_upscalers
 from fake_hub import COMMIT, FakeHub
 
 from webapp.engine import hub
@@ -64,7 +65,8 @@ class Visit:
         adapter = place / "adapter"
         adapter.mkdir()
         (adapter / "adapter.safetensors").write_bytes(b"")
-        repos = {MIRROR: both, "x/plain": plain, "x/bins": bins, "x/adapter": adapter, "x/huge": plain}
+        x4 = tiny_upscalers.folder(tiny_upscalers.x4(), place / "x4")
+        repos = {MIRROR: both, "x/plain": plain, "x/bins": bins, "x/adapter": adapter, "x/huge": plain, "x/x4": x4}
         refused = [f"{owner}/x" for owner in ("missing", "gated", "private", "token", "busy", "down")]
         server = FakeHub(repos, sizes={"x/huge": 10**15})
         self.online = load_in_a_process(server.url, place / "cache", self.file, SD21, *list(repos)[1:], *refused)
@@ -120,6 +122,7 @@ def test_without_the_hub_a_copy_on_the_disk_will_do(visit: Visit) -> None:
         ("x/bins", "do not open .bin"),
         ("x/adapter", "has no model_index.json"),
         ("x/huge", "of disk, and"),
+        ("x/x4", "x/x4 is an upscaler: it makes pictures larger, and draws none of its own."),
     ],
 )
 def test_each_failure_has_its_sentence(visit: Visit, source: str, words: str) -> None:
@@ -150,7 +153,7 @@ def test_no_hub_and_no_whole_copy_has_its_sentence(visit: Visit, source: str) ->
 
 
 def test_what_would_not_fit_is_not_begun(visit: Visit) -> None:
-    assert not any("x/huge/resolve" in path and path.endswith(".safetensors") for path in visit.asked)
+    assert not any(f"{repo}/resolve" in path and path.endswith(".safetensors") for repo in ("x/huge", "x/x4") for path in visit.asked)
 
 
 @pytest.mark.parametrize(

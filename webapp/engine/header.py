@@ -137,6 +137,6 @@ def _prediction(header: Header, family: int, channels: int, name: str) -> str:
         if velocity != noise:
             return "v_prediction" if velocity else "epsilon"
     raise ModelError(
-        f"{name} is a Stable Diffusion 2 model that does not say what it predicts. Say which: --prediction v (most models of 768 pixels) "
-        "or --prediction epsilon (most of 512)."
+        f"{name} is a Stable Diffusion 2 model that does not say what it predicts. Please give it a name and say it: python -m webapp "
+        "models add NAME FILE --prediction v (most models of 768 pixels) or --prediction epsilon (most of 512)."
     )

