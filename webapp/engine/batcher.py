@@ -4,8 +4,9 @@ Items of one shape share a step. Of those in play the shapes take turns, and of 
 in the order they came; so nobody starves: a shape is served within as many ticks as there are shapes in play, and within it the
 oldest always goes. In play is whatever is begun; only `room` items may be, so what is held stays bounded however long the line grows.
 
-Items whose model is not at hand wait for it to be loaded. Those that came after them go first for `patience` seconds; then nobody
-who came later is begun, so the others run dry and make room.
+Items whose model is not at hand wait for it. Those that came after them go first for `patience` seconds; then nobody who came later is
+begun, so the others run dry and their models can make room. Whenever a model has come, everybody's patience begins anew: where there is
+room for one model only, each has its turn of that length, and is not sent away before it was of use.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from typing import Generic, Protocol, TypeVar
 
 class Item(Protocol):
     model: str
-    came: float  # by time.monotonic
 
     @property
     def shape(self) -> Hashable | None: ...  # None until it is begun
@@ -27,19 +27,26 @@ T = TypeVar("T", bound=Item)
 
 
 class Batcher(Generic[T]):
-    """`cap` says of a shape how many may share one step."""
+    """`cap` says of a shape how many may share one step; `clock` tells seconds. `ready` are always the models at hand."""
 
-    def __init__(self, cap: Callable[[Hashable], int], room: int, patience: float = 30.0) -> None:
+    def __init__(
+        self, cap: Callable[[Hashable], int], room: int, patience: float = 30.0, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.line: list[T] = []
         self.room, self.patience = room, patience
-        self._cap = cap
+        self._cap, self._clock = cap, clock
         self._turns: list[Hashable] = []  # the shapes in play, next first
+        self._ready: set[str] = set()
+        self._missed: dict[str, float] = {}  # models that are waited for, and since when
 
     def add(self, item: T) -> None:
         self.line.append(item)
 
     def remove(self, item: T) -> None:
+        """Also forgets its shape if it was the last: a shape may hold on to what is large."""
         self.line.remove(item)
+        shapes = {other.shape for other in self.line}
+        self._turns = [shape for shape in self._turns if shape in shapes]
 
     def next(self) -> list[T]:
         """The items that go now, all of one shape; empty when nothing is begun."""
@@ -47,28 +54,38 @@ class Batcher(Generic[T]):
         for item in self.line:
             if item.shape is not None:
                 groups.setdefault(item.shape, []).append(item)
+        known = [shape for shape in self._turns if shape in groups]
+        self._turns = known + [shape for shape in groups if shape not in known]
         if not groups:
             return []
-        known = [shape for shape in self._turns if shape in groups]
-        shape, *others = known + [shape for shape in groups if shape not in known]
+        shape, *others = self._turns
         self._turns = [*others, shape]
         return groups[shape][: self._cap(shape)]
 
     def newcomers(self, ready: Collection[str]) -> list[T]:
-        """Who may be begun now, the models that are `ready` given, in the order they came."""
+        """Who may be begun now, in the order they came."""
+        self._watch(ready)
         begun = sum(item.shape is not None for item in self.line)
         found: list[T] = []
         for item in self.line:
-            if item.model not in ready and time.monotonic() - item.came > self.patience:
-                break
-            if item.shape is None and item.model in ready:
+            if item.model not in ready:
+                if self._clock() - self._missed[item.model] > self.patience:
+                    break
+            elif item.shape is None:
                 found.append(item)
         return found[: max(0, self.room - begun)]
 
     def wanted(self, ready: Collection[str]) -> str | None:
-        """The model that whoever waits longest for one waits for."""
+        """The model to have next: that of the first in line whose own is not at hand."""
         return next((item.model for item in self.line if item.model not in ready), None)
 
-    def busy(self) -> set[str]:
-        """The models of what is begun."""
-        return {item.model for item in self.line if item.shape is not None}
+    def busy(self, ready: Collection[str]) -> set[str]:
+        """The models of what is begun, or may be now."""
+        return {item.model for item in self.line if item.shape is not None} | {item.model for item in self.newcomers(ready)}
+
+    def _watch(self, ready: Collection[str]) -> None:
+        if not self._ready.issuperset(ready):
+            self._missed = {}
+        self._ready = set(ready)
+        missing = [item.model for item in self.line if item.model not in ready]
+        self._missed = {model: self._missed.get(model, self._clock()) for model in missing}

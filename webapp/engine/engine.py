@@ -6,12 +6,10 @@ group of equal shape, and decodes what is done, so a newcomer waits for one step
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -19,22 +17,21 @@ from PIL import Image
 
 from webapp import plan
 from webapp.catalogue import Catalogue
-from webapp.engine import calibrate, checkpoint, healing, upscale
+from webapp.engine import healing, memory, upscale
 from webapp.engine.batcher import Batcher
+from webapp.engine.calibrate import Sharing
 from webapp.engine.checkpoint import Checkpoint
 from webapp.engine.drawing import Drawing
 from webapp.engine.events import Cancelled, Event, Failed, Finished, Preview, Step, Waiting
-from webapp.engine.latents import Blank, finished
 from webapp.engine.model import Model
 from webapp.engine.picture import Picture
-from webapp.engine.shelf import Shelf, tidy
-from webapp.engine.task import Task
-from webapp.errors import AppError, DrawingFailed, InvalidRequest
+from webapp.engine.shelf import Shelf
+from webapp.engine.sources import Sources
+from webapp.errors import AppError, DrawingFailed
 from webapp.library import Library
 from webapp.schema import GenerationRequest
 
 ROOM = 16  # pictures that may be begun at once
-AT_START, LATER = 3.0, 1.0  # seconds that finding out how many share a step may take
 log = logging.getLogger(__name__)
 
 
@@ -54,18 +51,24 @@ class Engine:
         library: Library | None = None,
         catalogue: Catalogue | None = None,
     ) -> None:
-        self.checkpoint = checkpoint
-        self.max_batch, self.preview_interval = max_batch, preview_interval
-        self.library, self.catalogue = library or Library(), catalogue
-        self._shelf = Shelf(self._load, self._notify)
+        self.preview_interval, self.library, self._catalogue = preview_interval, library or Library(), catalogue
+        self._sources = Sources(checkpoint, self.library, catalogue)
+        self._shelf = Shelf(self._sources.load, self._notify)
         self._shelf.models[""] = Model(checkpoint, self.library)
         self._upscalers: dict[str, upscale.Upscaler] = {}
-        self._batcher: Batcher[Picture] = Batcher(self._cap, room=2 * max_batch if max_batch else ROOM)
+        self._sharing = Sharing(max_batch)
+        self._batcher: Batcher[Picture] = Batcher(self._sharing.cap, room=2 * max_batch if max_batch else ROOM)
         self._changed = threading.Condition()
         self._closing = False
         self._pace = 0.0  # seconds that the latest step took
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self._thread.start()
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """What the engine was started with; without its weights while another model has its place in memory."""
+        model = self._shelf.models.get("")
+        return model.checkpoint if model else self._sources.own
 
     def submit(
         self,
@@ -79,13 +82,14 @@ class Engine:
         Raises InvalidRequest for what cannot be planned, DrawingFailed when the engine is closed.
         """
         requests = plan.pictures(request, self.library) if isinstance(request, GenerationRequest) else request
+        keys = {name: self._sources.key(name) for name in {request.model for request in requests}}
         chosen = sorted(set(range(len(requests)) if indices is None else indices))
         drawing = Drawing(chosen, images or {})
         with self._changed:
             if self._closing:
                 raise DrawingFailed("The program is closing and draws no more.")
             for index in chosen:
-                self._batcher.add(Picture(drawing, index, requests[index], self._key(requests[index].model)))
+                self._batcher.add(Picture(drawing, index, requests[index], keys[requests[index].model]))
             self._tell_places()
             self._changed.notify()
         return drawing
@@ -103,35 +107,40 @@ class Engine:
 
     @torch.inference_mode()
     def _run(self) -> None:
-        if self.max_batch is None:
-            model, space = self._shelf.models[""], self.checkpoint.space
-            self._calibrate(
-                model, self.checkpoint.defaults.height // space.factor, self.checkpoint.defaults.width // space.factor, AT_START
-            )
-        while self._wait():
-            self._begin_newcomers()
-            group = self._batcher.next()
-            self._step(group)
-            self._deliver([picture for picture in group if picture.done])
+        with self._failing(self._batcher.line):
+            self._sharing.learn_own(self._shelf.models[""])
+        drawing = True
+        while drawing:
+            with self._failing(self._batcher.line):  # what nobody foresaw ends what is in line, never the loop
+                drawing = self._turn()
+
+    def _turn(self) -> bool:
+        """Waits until there is something to do, and does some of it. False when the engine closes."""
+        if not self._wait():
+            return False
+        self._begin_newcomers()
+        group = self._batcher.next()
+        self._step(group)
+        self._deliver([picture for picture in group if picture.done])
+        return True
 
     def _wait(self) -> bool:
-        """Until there is something to do; False when the engine closes."""
+        """Until there is something to do; False when the engine closes. Asleep, it looks up once a second if somebody is in line."""
         with self._changed:
             while True:
-                for name, sentence in self._shelf.settle().items():
-                    for picture in [p for p in self._batcher.line if p.model == name]:
+                for key, sentence in self._shelf.settle().items():
+                    for picture in [p for p in self._batcher.line if p.model == key]:
                         self._end(picture, Failed, sentence)
                 for picture in [p for p in self._batcher.line if self._closing or p.drawing.cancelled]:
                     self._end(picture, Cancelled)
-                self._tell_places()
                 if self._closing:
                     return False
-                ready = self._shelf.models
-                for name in [n for n in ready if n.endswith(healing.PRECISE) and all(p.model != n for p in self._batcher.line)]:
-                    del ready[name]  # large, and seldom needed
-                if wanted := self._batcher.wanted(ready):
-                    self._shelf.want(wanted, self._batcher.busy())
-                if self._batcher.busy() or self._batcher.newcomers(ready):
+                self._tell_places()
+                self._shelf.keep_precise({picture.model for picture in self._batcher.line})
+                busy = self._batcher.busy(self._shelf.models)
+                if wanted := self._batcher.wanted(self._shelf.models):
+                    self._shelf.want(wanted, busy)
+                if busy:
                     return True
                 self._changed.wait(timeout=1.0 if self._batcher.line else None)
 
@@ -140,171 +149,84 @@ class Engine:
         end = time.monotonic() + self._pace
         for picture in self._batcher.newcomers(self._shelf.models):
             with self._failing([picture]):
-                picture.begin(self._shelf.get(picture.model))
+                healing.begin(picture, self._shelf.get(picture.model))
             if time.monotonic() > end:
                 break
-        crowds = Counter(picture.shape for picture in self._batcher.line if picture.task and not picture.run)
-        for (model, _, height, width, _), count in crowds.items():
-            if count > 1 and self.max_batch is None and (height, width) not in model.knees:
-                self._calibrate(model, height, width, LATER)
+        self._sharing.learn_crowded(picture.shape for picture in self._batcher.line if picture.shape)
 
     def _step(self, group: list[Picture]) -> None:
-        """One step for each of `group`, in one call of the UNet; in none if memory does not suffice, and in smaller groups from then on."""
-        start = time.monotonic()
-        if group and group[0].run:
-            with self._failing(group):
+        """One step for each of `group`, in one call of the UNet; in none if memory does not suffice."""
+        start, short = time.monotonic(), False
+        with self._failing(group):
+            if group and group[0].run:
                 group[0].run.advance()
                 group[0].tell(Step, *group[0].progress)
-        elif group:
-            model, short = group[0].task.model, False
-            try:
-                predictions = model.predict([picture.task for picture in group])
-            except Exception as error:
-                if not (short := healing.out_of_memory(error)):
-                    self._fail(group, error)
-                    return
-            if short:  # only here, where the failed call's tensors are gone
-                self._make_room(group)
-                return
-            for picture, noise in zip(group, predictions, strict=True):
-                with self._failing([picture]):
-                    picture.task.advance(noise)
-                    self._tell_progress(picture, picture.task)
+            elif group:
+                try:
+                    self._advance(group)
+                except Exception as error:
+                    if not memory.out_of_memory(error):
+                        raise
+                    short = True
+        if short:  # only here, where the failed call's tensors are gone
+            self._make_room(group)
         self._pace = time.monotonic() - start
 
-    def _make_room(self, group: list[Picture]) -> None:
-        """After memory ran out: fewer share a step, and who is alone is told what would fit."""
-        tidy()
-        picture = group[0]
-        if len(group) > 1:
-            *_, height, width, _ = picture.shape
-            picture.task.model.knees[height, width] = len(group) // 2
-            log.warning("Memory is short: %d pictures instead of %d share a step now", len(group) // 2, len(group))
-            return
-        width, height = picture.size
-        model = picture.task.model
-        picture.task = None
-        size = healing.largest(width, height, lambda w, h: self._fits(model.checkpoint, w, h))
-        tidy()
-        self._end(picture, Failed, healing.sentence(width, height, size))
+    def _advance(self, group: list[Picture]) -> None:
+        predictions = group[0].task.model.predict([picture.task for picture in group])
+        for picture, noise in zip(group, predictions, strict=True):
+            with self._failing([picture]):
+                picture.task.advance(noise)
+                self._tell_progress(picture)
 
-    def _fits(self, checkpoint: Checkpoint, width: int, height: int) -> bool:
-        """Whether a step and a decoding of this size work."""
-        space = checkpoint.space
-        try:
-            calibrate.unet_step(checkpoint, height // space.factor, width // space.factor)(1)
-            space.decode(space.noise(width, height, torch.Generator("cpu")), tiled=True)
-        except Exception as error:
-            if not healing.out_of_memory(error):
-                raise
-            return False
-        finally:
-            tidy()
-        return True
+    def _make_room(self, group: list[Picture]) -> None:
+        """After memory ran out in a step: models that nobody uses leave; then fewer share a step; then who is alone is told what fits."""
+        memory.tidy()
+        if self._shelf.spare(self._batcher.busy(self._shelf.models)):
+            return
+        if len(group) > 1:
+            log.warning("Memory is short: %d pictures instead of %d share a step now", len(group) // 2, len(group))
+            self._sharing.fewer(group[0].shape, len(group) // 2)
+            return
+        (picture,) = group
+        with self._failing(group):
+            task, picture.task = picture.task, None
+            fitting = memory.largest(*picture.size, lambda width, height: healing.fits(task, width, height))
+            self._end(picture, Failed, memory.sentence(picture.size, fitting))
 
     def _deliver(self, pictures: list[Picture]) -> None:
-        """What comes after a pass, for these, all of one shape: another pass, or the picture itself."""
-        drawn: list[Picture] = []
+        """What comes after a pass, for these, all of one shape: another pass, the same again in float32, or the picture itself."""
+        drawn: dict[str, list[Picture]] = {}  # by autoencoder
         for picture in pictures:
             with self._failing([picture]):
                 if picture.run:
                     self._end(picture, Finished, picture.run.image(), picture.receipt())
-                elif not picture.second_pass(lambda picture=picture: finished(self._decode([picture])[0])):
-                    drawn.append(picture)
-        while drawn:  # equal autoencoders together
-            together = [picture for picture in drawn if picture.request.vae == drawn[0].request.vae]
-            drawn = [picture for picture in drawn if picture not in together]
+                elif healing.overflowed(picture):
+                    healing.draw_again(picture)
+                elif not picture.second_pass(lambda picture=picture: healing.image(picture)):
+                    drawn.setdefault(picture.request.vae, []).append(picture)
+        for together in drawn.values():
             with self._failing(together):
-                for picture, row in zip(together, self._decode(together), strict=True):
+                pixels = healing.decode_together(together)
+                for picture in together:
                     with self._failing([picture]):
-                        self._hand_out(picture, row)
+                        self._hand_out(picture, healing.image(picture, pixels.get(picture)))
 
-    def _hand_out(self, picture: Picture, pixels: torch.Tensor) -> None:
-        try:
-            image = finished(pixels)
-        except Blank:
-            image = self._heal(picture)
-        if image and (whole := picture.upscaled(image, self._upscaler)):
+    def _hand_out(self, picture: Picture, image: Image.Image) -> None:
+        """The picture's end, unless an upscaler has begun with it."""
+        if whole := picture.upscaled(image, self._upscaler):
             self._end(picture, Finished, whole, picture.receipt())
-
-    def _decode(self, pictures: list[Picture]) -> Sequence[torch.Tensor]:
-        """The pixels of these, (3, H, W) each: together if memory allows, else one by one, else in tiles."""
-        space = pictures[0].task.model.space(pictures[0].request.vae)
-        latents = [picture.task.latents for picture in pictures]
-        ways = (
-            lambda: space.decode(torch.cat(latents)),
-            lambda: [space.decode(one)[0] for one in latents],
-            lambda: [space.decode(one, tiled=True)[0] for one in latents],
-        )
-        for way in ways[:-1]:
-            try:
-                return way()
-            except Exception as error:
-                if not healing.out_of_memory(error):
-                    raise
-            tidy()
-        return ways[-1]()
-
-    def _heal(self, picture: Picture) -> Image.Image | None:
-        """The picture that came out blank, decoded anew in higher precision; or None, and it goes back to be drawn anew in it. Raises Blank."""
-        model, latents = picture.task.model, picture.task.latents
-        dtype = healing.higher(model.checkpoint.dtype)
-        if dtype and latents.isfinite().all():
-            with contextlib.suppress(Blank):
-                image = finished(model.space(picture.request.vae).decode_precisely(latents)[0])
-                picture.notes.append("It came out blank at first, and was decoded again in float32.")
-                return image
-        if dtype is None:
-            return finished(torch.full((3, 1, 1), float("nan")))
-        picture.again(picture.model + healing.PRECISE)
-        picture.notes.append("It came out blank at first, and was drawn again in float32.")
-        return None
-
-    def _calibrate(self, model: Model, height: int, width: int, budget: float) -> None:
-        """Finds how many latents of `height` x `width` share a step."""
-        step = calibrate.unet_step(model.checkpoint, height, width)
-        seconds = calibrate.measure(step, budget)
-        model.knees[height, width] = calibrate.knee(seconds) if seconds else 1
-        log.info("%d share a step of %d x %d latents: %s", model.knees[height, width], width, height, seconds)
-
-    def _cap(self, shape: Hashable) -> int:
-        """How many of this shape share a step."""
-        model, _, height, width, _ = shape if isinstance(shape[0], Model) else (None, 0, 0, 0, 0)
-        if model is None:
-            return 1
-        if known := model.knees.get((height, width)):
-            return known
-        space, defaults = model.checkpoint.space, model.checkpoint.defaults
-        usual = defaults.width * defaults.height * (self.max_batch or 1)
-        return max(1, min(self.max_batch or 1, usual // (height * width * space.factor**2)))
 
     def _upscaler(self, name: str) -> upscale.Upscaler:
         if name not in self._upscalers:
-            path = self.library.path("upscalers", name)
-            self._upscalers = {name: upscale.Upscaler.load(path, self.checkpoint.device, self.checkpoint.dtype)}
+            self._upscalers.clear()  # before the next is loaded
+            path, own = upscale.find(name, self.library, self._catalogue), self._sources.own
+            self._upscalers[name] = upscale.Upscaler.load(path, own.device, own.dtype)
         return self._upscalers[name]
 
-    def _load(self, name: str) -> Model:
-        """For the shelf. A model of the catalogue, or one that is here in a higher precision."""
-        plain = name.removesuffix(healing.PRECISE)
-        first = self.checkpoint
-        source, prediction = (first.source, first.prediction) if plain == "" else self._find(plain)
-        dtype = first.dtype if name == plain else healing.higher(first.dtype)
-        return Model(checkpoint.load(source, first.device, dtype, prediction=prediction), self.library)
-
-    def _key(self, model: str) -> str:
-        """The shelf's name for the model a request names; the engine's own is ""."""
-        return "" if model == self.checkpoint.name else model
-
-    def _find(self, name: str) -> tuple[str, str]:
-        if self.catalogue is None:
-            raise InvalidRequest({"model": f"There is no model called {name} here."})
-        entry = self.catalogue.find(name, listed_only=True)
-        return entry.source, entry.prediction
-
-    def _tell_progress(self, picture: Picture, task: Task) -> None:
+    def _tell_progress(self, picture: Picture) -> None:
         picture.tell(Step, *picture.progress)
-        now = time.monotonic()
+        task, now = picture.task, time.monotonic()
         if 1 < task.step < task.steps and now - picture.previewed >= self.preview_interval:
             picture.previewed = now
             picture.tell(Preview, picture.progress[0], task.model.checkpoint.space.preview(task.guess()))
@@ -322,25 +244,20 @@ class Engine:
             picture.tell(kind, *facts)
 
     @contextmanager
-    def _failing(self, pictures: list[Picture]) -> Iterator[None]:
+    def _failing(self, pictures: Sequence[Picture]) -> Iterator[None]:
         """An error within ends these pictures with a sentence, and the loop lives on."""
         try:
             yield
         except Exception as error:
-            self._fail(pictures, error)
-
-    def _fail(self, pictures: list[Picture], error: Exception) -> None:
-        for picture in pictures:
-            if picture in self._batcher.line:
-                self._end(picture, Failed, _sentence(error, picture))
+            for picture in [picture for picture in pictures if picture in self._batcher.line]:
+                self._end(picture, Failed, _sentence(error))
 
 
-def _sentence(error: Exception, picture: Picture) -> str:
+def _sentence(error: Exception) -> str:
     """What the user is told of a failure; the log is told all."""
     if isinstance(error, AppError):
         return error.sentence
     log.error("A picture failed", exc_info=error)
-    if healing.out_of_memory(error):
-        width, height = picture.size
-        return healing.sentence(width, height, (max(64, width // 2 // 64 * 64), max(64, height // 2 // 64 * 64)))
+    if memory.out_of_memory(error):
+        return memory.SHORT
     return "Something failed inside while drawing this picture. Trying again may help; the program's log says more."

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -15,10 +17,14 @@ TILED = 1024 * 1024  # pixels of a picture above which the autoencoder works in 
 
 
 class LatentSpace:
-    """The latents of one autoencoder; `factor` pixels to a latent's side. Channels and scale are the autoencoder's own."""
+    """The latents of one autoencoder; `factor` pixels to a latent's side. Channels and scale are the autoencoder's own.
+
+    Pictures of more than TILED pixels go through it in overlapping tiles; while `tiled` lasts, all that are larger than a tile.
+    """
 
     def __init__(self, vae: AutoencoderKL) -> None:
         self.vae = vae
+        self._tiled_above = TILED
         self.channels: int = vae.config.latent_channels
         self.factor: int = 2 ** (len(vae.config.block_out_channels) - 1)
         self._colours = self._fit_colours()  # (channels + 1, 3)
@@ -44,18 +50,28 @@ class LatentSpace:
         noise = torch.randn(spread.mean.shape, generator=generator).to(spread.mean)
         return self.vae.config.scaling_factor * (spread.mean + spread.std * noise)
 
-    def decode(self, latents: torch.Tensor, tiled: bool = False) -> torch.Tensor:
-        """(n, channels, h, w) to (n, 3, H, W), about -1 to 1. In tiles when asked for or when the pictures are large."""
-        self._tile(TILED + 1 if tiled else latents.shape[-1] * latents.shape[-2] * self.factor**2)
+    def decode(self, latents: torch.Tensor) -> torch.Tensor:
+        """(n, channels, h, w) to (n, 3, H, W), about -1 to 1."""
+        self._tile(latents.shape[-1] * latents.shape[-2] * self.factor**2)
         return self.vae.decode(latents / self.vae.config.scaling_factor, return_dict=False)[0].float()
 
     def decode_precisely(self, latents: torch.Tensor) -> torch.Tensor:
         """As `decode`, by a copy of the autoencoder in fp32: half precision overflows in some, and their pictures come out black."""
+        self._tile(latents.shape[-1] * latents.shape[-2] * self.factor**2)
         vae = copy.deepcopy(self.vae).float()
         return vae.decode(latents.float() / vae.config.scaling_factor, return_dict=False)[0]
 
+    @contextmanager
+    def tiled(self) -> Iterator[None]:
+        """For when memory is short: a picture's tiles are decoded one after the other, at the price of small differences."""
+        self._tiled_above = 0
+        try:
+            yield
+        finally:
+            self._tiled_above = TILED
+
     def _tile(self, area: int) -> None:
-        self.vae.use_tiling = area > TILED
+        self.vae.use_tiling = area > self._tiled_above
 
     def preview(self, latents: torch.Tensor) -> Image.Image:
         """A picture of one pixel a latent from (1, channels, h, w), without the decoder."""
@@ -80,15 +96,17 @@ def mask(image: Image.Image) -> torch.Tensor:
 
 
 class Blank(DrawingFailed):
-    pass
+    """There is nothing to see: half precision can overflow, and ends in NaN or one colour all over."""
+
+    def __init__(self) -> None:
+        super().__init__("This picture came out blank: the model's numbers overflowed. Another seed or lower guidance may help.")
 
 
 def finished(pixels: torch.Tensor) -> Image.Image:
-    """The picture of one row of `decode`. Raises Blank when there is none to see: half precision can overflow, and ends in NaN or
-    one colour all over."""
+    """The picture of one row of `decode`. Raises Blank."""
     visible = pixels.clamp(-1, 1)
     if not pixels.isfinite().all() or visible.max() - visible.min() < 2 / 255:
-        raise Blank("This picture came out blank: the model's numbers overflowed. Another seed or lower guidance may help.")
+        raise Blank
     return _image(visible.movedim(0, -1))
 
 

@@ -2,99 +2,96 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import threading
 from collections.abc import Callable, Collection
 from queue import Empty, SimpleQueue
 
-import psutil
-import torch
-
+from webapp.engine.memory import free, tidy
 from webapp.engine.model import Model
+from webapp.engine.sources import PRECISE
 from webapp.errors import AppError
 
 log = logging.getLogger(__name__)
 
 
 class Shelf:
-    """`load` gives the model of a name, in a thread of its own, or raises AppError; `changed` is called when that has ended.
+    """`load` gives the model of a key, in a thread of its own, or raises AppError; `changed` is called when that has ended.
 
-    All methods are for the engine's thread. `models` holds what is ready, the most recently used last.
+    All methods are for the engine's thread. `models` holds what is ready, the most recently used last; nobody else may hold on to
+    them, or their memory stays taken when they leave. `loading` is the key of what is on its way.
     """
 
     def __init__(self, load: Callable[[str], Model], changed: Callable[[], None]) -> None:
         self.models: dict[str, Model] = {}
-        self.loading = ""
+        self.loading: str | None = None
         self._load, self._changed = load, changed
         self._ended: SimpleQueue[tuple[str, Model | str]] = SimpleQueue()
 
-    def get(self, name: str) -> Model:
-        self.models[name] = self.models.pop(name)
-        return self.models[name]
+    def get(self, key: str) -> Model:
+        self.models[key] = self.models.pop(key)
+        return self.models[key]
 
     def settle(self) -> dict[str, str]:
-        """Puts up what was loaded meanwhile. The names of what could not be, with the sentence about it."""
-        failed: dict[str, str] = {}
-        while True:
-            try:
-                name, result = self._ended.get_nowait()
-            except Empty:
-                return failed
-            self.loading = ""
-            if isinstance(result, Model):
-                self.models[name] = result
-            else:
-                failed[name] = result
+        """Puts up what was loaded meanwhile. The keys of what could not be, with the sentence about it."""
+        try:
+            key, result = self._ended.get_nowait()
+        except Empty:
+            return {}
+        self.loading = None
+        if isinstance(result, str):
+            return {key: result}
+        self.models[key] = result
+        return {}
 
-    def want(self, name: str, busy: Collection[str]) -> None:
-        """Begin loading `name`, unless something is being loaded. Where memory is short, models that are not `busy` leave first; as
-        long as that does not suffice, it waits."""
-        if self.loading:
+    def want(self, key: str, busy: Collection[str]) -> None:
+        """Begin loading `key`, unless something is being loaded. Where memory is short, models that are not `busy` leave first; as
+        long as that does not suffice, nothing is loaded."""
+        if self.loading is not None:
             return
         while not self._fits():
             idle = [other for other in self.models if other not in busy]
             if not idle:
                 return
-            del self.models[idle[0]]
-            tidy()
-        self.loading = name
-        threading.Thread(target=self._fetch, args=(name,), daemon=True, name="load").start()
+            self._leave(idle[:1])
+        self.loading = key
+        threading.Thread(target=self._fetch, args=(key,), daemon=True, name="load").start()
 
-    def _fetch(self, name: str) -> None:
+    def spare(self, busy: Collection[str]) -> bool:
+        """Sends away whatever is not `busy`; False if that is nothing."""
+        return self._leave([key for key in self.models if key not in busy])
+
+    def keep_precise(self, wanted: Collection[str]) -> None:
+        """Sends away the models in higher precision that are not `wanted`: they are large, and seldom needed."""
+        self._leave([key for key in self.models if key.endswith(PRECISE) and key not in wanted])
+
+    def _leave(self, keys: list[str]) -> bool:
+        for key in keys:
+            log.info("The model %r leaves memory", key)
+            del self.models[key]
+        if keys:
+            tidy()
+        return bool(keys)
+
+    def _fetch(self, key: str) -> None:
         try:
-            result: Model | str = self._load(name)
+            result: Model | str = self._load(key)
         except AppError as error:
             result = error.sentence
         except Exception:
-            log.exception("%s could not be loaded", name)
+            log.exception("The model %r could not be loaded", key)
             result = "The model could not be loaded; the program's log says why."
-        self._ended.put((name, result))
+        self._ended.put((key, result))
         self._changed()
 
     def _fits(self) -> bool:
-        """Whether a model like the largest here would find room. A guess: what the next one needs is known only when it is loaded."""
-        if not self.models:
-            return True
-        largest = max(self.models.values(), key=_size)
-        return free(largest.checkpoint.device) > 1.5 * _size(largest)
+        """Whether a model as large as the largest here would find room, in float32 as it is read, and a quarter more to draw in. A
+        guess: what the next one needs is known only when it is loaded. Where nothing is loaded it is tried in any case."""
+        largest = max(self.models.values(), key=_numbers, default=None)
+        return largest is None or free(largest.checkpoint.device) > 5 * _numbers(largest)
 
 
-def _size(model: Model) -> int:
-    """Of its weights, in bytes."""
+def _numbers(model: Model) -> int:
+    """How many its weights are."""
     parts = (model.checkpoint.unet, model.checkpoint.vae, model.checkpoint.text_encoder)
-    return sum(value.nbytes for part in parts for value in part.parameters())
-
-
-def free(device: torch.device) -> int:
-    """Bytes that are free on the device."""
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
-    return psutil.virtual_memory().available
-
-
-def tidy() -> None:
-    """Gives memory back that nothing uses any more."""
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
+    return sum(weight.numel() for part in parts for weight in part.parameters())
