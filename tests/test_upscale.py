@@ -192,7 +192,7 @@ def test_a_folder_of_the_owners_goes_before_the_hubs(library, tmp_path):
 @pytest.mark.parametrize("content", ["{", "[]", "{}", '{"_class_name": "StableDiffusionPipeline"}', '{"_class_name": [1]}'])
 def test_the_scale_of_what_is_no_upscaler_is_a_sentence(library, content):
     (library.folder("upscalers") / "mine/Soft/model_index.json").write_text(content)
-    with pytest.raises(ModelError, match="Soft is not the folder of an upscaler"):
+    with pytest.raises(ModelError, match=r"^Soft is (a|not the folder of an upscaler)"):
         upscale.scale("soft", library)
 
 

@@ -245,10 +245,11 @@ class _X2Run(Run):
 def _kind(folder: Path) -> type[Run]:
     """What a folder's upscaler is. Raises ModelError."""
     try:
-        said = json.loads((folder / hub.INDEX).read_text("utf-8"))["_class_name"]
-        return {run.pipeline.__name__: run for run in (_X4Run, _X2Run)}[said]
-    except (OSError, ValueError, KeyError, TypeError):
-        raise ModelError(f"{_name(folder)} is not the folder of an upscaler that I know: Stable Diffusion's x4 or x2.") from None
+        index = json.loads((folder / hub.INDEX).read_text("utf-8"))
+        hub.check(index, _name(folder), "upscaler")
+    except (OSError, ValueError, AttributeError):
+        raise ModelError(f"{_name(folder)} is not the folder of an upscaler, or it is damaged.") from None
+    return {run.pipeline.__name__: run for run in (_X4Run, _X2Run)}[index["_class_name"]]
 
 
 def _name(folder: Path) -> str:
