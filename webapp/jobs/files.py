@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import secrets
 
 import fsspec
 from PIL import Image
@@ -40,7 +41,8 @@ class Files:
         return self.system.cat_file(f"{self.root}/{name}")
 
     def _write(self, name: str, data: bytes) -> None:
-        """First under another name, then moved: fsspec's own transactions are one for all threads."""
-        draft = f"{self.root}/{name}.part"
+        """First under another name, then moved: fsspec's own transactions are one for all threads. That name is used once, for two
+        threads may be handed the same picture."""
+        draft = f"{self.root}/{name}.{secrets.token_hex(8)}.part"
         self.system.pipe_file(draft, data)
         self.system.mv(draft, f"{self.root}/{name}")

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from PIL import Image
 
 from webapp import metadata, plan
-from webapp.errors import Busy, NotFound
+from webapp.errors import Busy, InvalidRequest, NotFound
 from webapp.jobs.events import Events
 from webapp.jobs.files import Files
 from webapp.jobs.store import CANCELLED, FAILED, QUEUED, Job, Picture, Store, new_id
@@ -50,16 +50,31 @@ class Queue:
     def submit(self, owner: str, request: GenerationRequest, key: str = "") -> Job:
         """Queues the request, its seed chosen and its pictures planned. The same `key` again gives the same job.
 
-        Raises Busy, and InvalidRequest for what cannot be planned.
+        Raises Busy, and InvalidRequest for what cannot be planned, or starts from a picture that this owner did not hand in.
         """
         if key and (sent := self.store.sent(owner, key)):
             return sent
+        self._check_images(owner, request)
         if self.store.active_of(owner) >= MOST_WAITING:
             raise Busy(f"You have {MOST_WAITING} requests waiting already. Please let some finish first.")
         request = request.seeded()
         job = self.store.add(owner, request, plan.pictures(request, self.library), key or new_id())
         self._tell(job)
         return job
+
+    def take_in(self, owner: str, data: bytes) -> str:
+        """Keeps a picture's file to draw from; its SHA-256, by which this owner's requests name it, and nobody else's."""
+        name = self.files.take_in(data)
+        self.store.hand_in(owner, name)
+        return name
+
+    def _check_images(self, owner: str, request: GenerationRequest) -> None:
+        """The hash alone opens nothing: it can be read in every picture that was drawn from that one."""
+        named = {"image": [request.image], "mask": [request.mask], "controls": [control.image for control in request.controls]}
+        theirs = self.store.handed_in(owner, request.images())
+        wrong = [field for field, names in named.items() if any(name and name not in theirs for name in names)]
+        if wrong:
+            raise InvalidRequest(dict.fromkeys(wrong, "That picture is not there. Please hand it in again."))
 
     def cancel(self, owner: str, id: str) -> Job:
         """Ends the owner's job, waiting or running; pictures already finished stay. Raises NotFound."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,6 +68,12 @@ _pictures = Table(
     Column("created", Float, nullable=False),
     UniqueConstraint("job", "number"),
     Index("pictures_by_owner", "owner", "created"),
+)
+_handed_in = Table(  # who has handed in which picture to draw from; one that two people have is kept once
+    "handed_in",
+    _tables,
+    Column("owner", String(64), primary_key=True),
+    Column("name", String(64), primary_key=True),
 )
 
 
@@ -225,6 +232,19 @@ class Store:
             for row in db.execute(select(_pictures).where(_pictures.c.job.in_(jobs)).order_by(_pictures.c.number)):
                 found[row.job].append(_picture(row))
         return found
+
+    # -- pictures to draw from
+
+    def hand_in(self, owner: str, name: str) -> None:
+        """Notes that this owner has handed in the picture of that name; again is no mistake."""
+        with contextlib.suppress(IntegrityError), self.database.begin() as db:
+            db.execute(insert(_handed_in).values(owner=owner, name=name))
+
+    def handed_in(self, owner: str, names: Collection[str]) -> set[str]:
+        """Those of `names` that this owner has handed in."""
+        with self.database.connect() as db:
+            mine = select(_handed_in.c.name).where(_handed_in.c.owner == owner, _handed_in.c.name.in_(names))
+            return set(db.execute(mine).scalars())
 
 
 def _prepare_sqlite(connection, _record) -> None:

@@ -62,6 +62,9 @@ class LocalWorkers:
             entry = self.catalogue.find(self.model.name)
             loaded = checkpoint.load(entry.source, report=self._report, prediction=entry.prediction)
             self._engine = Engine(loaded, library=self.queue.library, catalogue=self.catalogue)
+            if self._stopping.is_set():  # meanwhile, when there was no engine yet to close
+                self._engine.close()
+                return
         except AppError as error:
             self.model = self.model.model_copy(update={"state": "failed", "sentence": error.sentence})
             return
