@@ -44,19 +44,20 @@ function layPrint(job, picture, before) {
   if (!print) table.insertBefore((print = newPrint(job, picture)), before);
   const wasDone = print.dataset.state === "done";
   print.dataset.state = picture.id ? "done" : job.state;
+  const words = picture.prompt || job.prompt;
   const image = print.querySelector("img");
   image.width = job.width;
   image.height = job.height;
   if (picture.id) {
     const source = `/pictures/${picture.id}.webp`;
     if (image.getAttribute("src") !== source) image.src = source;
-    image.alt = job.prompt;
+    image.alt = words;
     const save = print.querySelector(".save");
     save.href = `/pictures/${picture.id}.png`;
     save.hidden = false;
-    if (!wasDone) document.getElementById("live").textContent = `Finished: ${job.prompt}`;
+    if (!wasDone) document.getElementById("live").textContent = `Finished: ${words}`;
   } else {
-    image.alt = `Being drawn: ${job.prompt}`;
+    image.alt = `Being drawn: ${words}`;
     if (picture.preview) image.src = picture.preview;
   }
   const bar = print.querySelector("progress");
@@ -67,8 +68,8 @@ function layPrint(job, picture, before) {
   notes.textContent = picture.notes.join(" ");
   notes.hidden = !picture.notes.length;
   const said = print.querySelector(".said");
-  const words = progressOf(job, picture);
-  if (said.textContent.trim() !== words) said.textContent = words;
+  const progress = progressOf(job, picture);
+  if (said.textContent.trim() !== progress) said.textContent = progress;
   return print;
 }
 
@@ -97,7 +98,7 @@ function showModel(model) {
 // -- the form
 
 // A field that takes several boxes of the form: the first of them.
-const boxOf = (name) => form.querySelector(`[name="${{ controls: "control_model", x: "x_values", y: "y_values" }[name] || name}"]:not([type=hidden])`);
+const boxOf = (name) => form.querySelector(`[name="${{ controls: "control_model", x: "x_values", y: "y_values" }[name] || name}"]`);
 
 function showProblems(fields, general) {
   for (const place of form.querySelectorAll("[data-for]")) {
@@ -115,10 +116,21 @@ function showProblems(fields, general) {
   if (wrong.length) boxOf(wrong[0])?.focus();
 }
 
+// What the server would refuse unread: pictures that are too large together.
+function tooLarge() {
+  const limit = Number(form.dataset.limit);
+  const boxes = [...form.querySelectorAll("[type=file]")].filter((box) => box.files.length);
+  const size = boxes.reduce((sum, box) => sum + box.files[0].size, 0);
+  if (size <= limit - 100_000) return null; // the rest of the form
+  return { [boxes[0].name]: `More than ${Math.floor(limit / 2 ** 20)} MB of pictures cannot be sent at once. Please make them smaller.` };
+}
+
 let key = crypto.randomUUID?.() ?? String(Math.random()); // one wish; sent again after a broken connection it is still one wish
 
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
+  const large = tooLarge();
+  if (large) return showProblems(large, "");
   const button = form.querySelector(".draw");
   button.disabled = true;
   try {

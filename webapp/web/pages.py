@@ -67,11 +67,13 @@ def _create_page(fields: dict[str, Any], errors: dict[str, str], status: int = 2
         schedules=craft.SCHEDULES,
         styles=list(house().library.styles),
         models=[entry.name for entry in house().catalogue.entries.values()],
+        vaes=house().library.names("vaes"),
         controlnets=house().library.names("controlnets"),
         upscalers=house().library.names("upscalers"),
         grid_fields=axis.FIELDS,
         ranges=RANGES,
         max_prompt=MAX_PROMPT,
+        max_upload=forms.MAX_UPLOAD,
         examples=EXAMPLES,
     )
     return page, status
@@ -88,7 +90,7 @@ def create():
     elif request.args.get("start"):
         found = house().queue.picture(person(), request.args["start"])
         kept = found.receipt.request
-        image = house().files.take_in(house().files.read(f"{found.id}.png"))
+        image = house().queue.take_in(person(), _file(f"{found.id}.png"))
         fields = {"prompt": kept.prompt, "negative_prompt": kept.negative_prompt, "image": image}
     return _create_page(fields, {})
 
@@ -96,20 +98,37 @@ def create():
 @pages.post("/generate")
 def generate():
     request.max_content_length = forms.MAX_UPLOAD
-    fields: dict[str, Any] = request.form.to_dict()
+    fields, errors = forms.read(request.form, request.files, lambda data: house().queue.take_in(person(), data))
     try:
-        fields = forms.read(request.form, request.files, house().files.take_in)
+        if errors:
+            raise InvalidRequest(errors)
         wish = GenerationRequest.read(fields)
-        if wish.model:
-            house().catalogue.find(wish.model, listed_only=True)
+        _check_models(wish)
         job = house().queue.submit(person(), wish, request.form.get("key", "")[:64])
     except InvalidRequest as error:
         if wants_json():
             return jsonify(error=error.sentence, fields=error.fields), error.status
         return _create_page(fields, error.fields, error.status)
+    except Busy as error:
+        if wants_json():
+            raise
+        page, status = _create_page(fields, {"form": error.sentence}, error.status)
+        return page, status, {"Retry-After": str(error.retry_after)}
     if wants_json():
         return jsonify(_views([job])[0].model_dump()), 202
     return redirect(url_for("pages.job", id=job.id), 303)
+
+
+def _check_models(wish: GenerationRequest) -> None:
+    """Visitors choose among the catalogue's models: raises InvalidRequest at the field that names another, or a path."""
+    named = {"model": (wish.model,)}
+    named |= {side: getattr(wish, side).values for side in ("x", "y") if getattr(wish, side) and getattr(wish, side).field == "model"}
+    for field, names in named.items():
+        for name in filter(None, names):
+            try:
+                house().catalogue.find(name, listed_only=True)
+            except InvalidRequest as error:
+                raise InvalidRequest({field: error.sentence}) from None
 
 
 @pages.get("/jobs")
@@ -124,23 +143,38 @@ def job(id: str):
     if wants_json():
         return jsonify(view.model_dump())
     kept = house().store.pictures_of([id])[id]
-    sheets = len(plan.sheets(found.request, house().library)) if found.request.x or found.request.y else 0
-    return render_template("job.html", job=view, kept=kept, sheets=sheets, model=house().workers.model)
+    return render_template("job.html", job=view, kept=kept, sheets=len(_sheets(found)), model=house().workers.model)
 
 
 @pages.get("/jobs/<id>/sheet-<int:number>.png")
 def contact_sheet(id: str, number: int) -> Response:
     """A grid's pictures on one sheet, as far as they are there."""
-    found = house().queue.find(person(), id)
-    sheets = plan.sheets(found.request, house().library)
+    sheets = _sheets(house().queue.find(person(), id))
     if not 1 <= number <= len(sheets):
         raise NotFound("There is no such sheet.")
     wanted = sheets[number - 1]
     kept = {picture.number: picture.id for picture in house().store.pictures_of([id])[id]}
-    drawn = [Image.open(io.BytesIO(house().files.read(f"{kept[index]}.png"))) if index in kept else None for index in wanted.indices]
+    drawn = [_opened(kept.get(index)) for index in wanted.indices]
     out = io.BytesIO()
-    sheet.compose(drawn, wanted.columns, wanted.rows, wanted.title).save(out, "PNG")
+    sheet.compose(drawn, wanted.columns, wanted.rows, wanted.title).save(out, "PNG", compress_level=1)
     return Response(out.getvalue(), mimetype="image/png")
+
+
+def _sheets(job: Job) -> list[plan.Sheet]:
+    """The sheets of the job's grid; none if it has no grid, or one that cannot be labelled any more, a style of it being gone."""
+    if not (job.request.x or job.request.y):
+        return []
+    try:
+        return list(plan.sheets(job.request, house().library))
+    except InvalidRequest:
+        return []
+
+
+def _opened(picture: str | None) -> Image.Image | None:
+    try:
+        return Image.open(io.BytesIO(house().files.read(f"{picture}.png"))) if picture else None
+    except FileNotFoundError:
+        return None
 
 
 @pages.post("/jobs/<id>/cancel")
@@ -154,15 +188,18 @@ def cancel(id: str) -> AnyResponse:
 @pages.get("/pictures/<id>.<any(png,webp):kind>")
 def picture(id: str, kind: str) -> Response:
     found = house().queue.picture(person(), id)
-    try:
-        data = house().files.read(f"{found.id}.{kind}")
-    except FileNotFoundError:
-        raise NotFound("The file of this picture is gone from the server's disk.") from None
-    response = Response(data, mimetype=f"image/{kind}")
+    response = Response(_file(f"{found.id}.{kind}"), mimetype=f"image/{kind}")
     response.headers["Cache-Control"] = "private, max-age=31536000, immutable"
     if kind == "png":
         response.headers["Content-Disposition"] = f'inline; filename="picture-{found.receipt.request.seed}.png"'
     return response
+
+
+def _file(name: str) -> bytes:
+    try:
+        return house().files.read(name)
+    except FileNotFoundError:
+        raise NotFound("The file of this picture is gone from the server's disk.") from None
 
 
 @pages.get("/events")
