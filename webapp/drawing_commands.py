@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import io
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -54,7 +55,7 @@ def add_to(commands: argparse._SubParsersAction) -> None:
     )
     for side in ("x", "y"):
         generate.add_argument(f"--{side}", default=given, metavar="FIELD=VALUES", help="a side of a grid: steps=10,20,30")
-    for name in GenerationRequest.model_fields.keys() - _SPECIAL:
+    for name in (field for field in GenerationRequest.model_fields if field not in _SPECIAL):
         limits = "{:,} to {:,}".format(*RANGES[name]) if name in RANGES else ""
         flags = [f"--{name.replace('_', '-')}", *(["--negative"] if name == "negative_prompt" else [])]
         kind: dict[str, Any] = {"action": "store_true"} if name == "only_masked" else {"metavar": name.upper()}
@@ -80,27 +81,26 @@ def _generate(options: dict[str, Any]) -> int:
     request = GenerationRequest.read(options).seeded()
     wanted = plan.pictures(request, library)  # before the model loads: a typing mistake is told at once
     images = _images(files)
+    _make_room(out)
 
     engine = _engine(settings, settings.model, library)
     try:
         drawn, failures = _draw(engine, wanted, images)
     finally:
         engine.close()
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        for index, (image, receipt) in drawn.items():
-            path = out if len(wanted) == 1 else out.with_stem(f"{out.stem}-{index + 1}")
-            path.write_bytes(metadata.to_png(image, receipt))
-            print(f"{path} (seed {receipt.request.seed})")
-            for note in receipt.notes:
-                print(note, file=sys.stderr)
-        for number, page in enumerate(plan.sheets(request, library) if request.x or request.y else (), 1):
-            path = out.with_stem(f"{out.stem}-sheet-{number}")
-            pictures = [drawn[index][0] if index in drawn else None for index in page.indices]
-            sheet.compose(pictures, page.columns, page.rows, page.title).save(path)
-            print(path)
-    except OSError as error:
-        raise AppError(f"The picture could not be written to {out}: {error.strerror}.") from None
+    for index, (image, receipt) in drawn.items():
+        path = out if len(wanted) == 1 else out.with_stem(f"{out.stem}-{index + 1}")
+        _write(path, metadata.to_png(image, receipt))
+        print(f"{path} (seed {receipt.request.seed})")
+        for note in receipt.notes:
+            print(note, file=sys.stderr)
+    for number, page in enumerate(plan.sheets(request, library) if request.x or request.y else (), 1):
+        path = out.with_stem(f"{out.stem}-sheet-{number}")
+        pictures = [drawn[index][0] if index in drawn else None for index in page.indices]
+        png = io.BytesIO()
+        sheet.compose(pictures, page.columns, page.rows, page.title).save(png, "PNG")
+        _write(path, png.getvalue())
+        print(path)
     for sentence in failures:
         print(sentence, file=sys.stderr)
     return 1 if failures else 0
@@ -118,6 +118,8 @@ def _again(options: dict[str, Any]) -> int:
         raise AppError(f"{path} does not say how it was made.")
     kept = [path for name in then.request.images() if (path := settings.data / "pictures" / name).is_file()]
     images = _images([*options["image"], *kept])
+    if out := options["out"]:
+        _make_room(out)
     model = settings.model if "model" in options else then.request.model or then.model or settings.model
     engine = _engine(settings, model, Library(settings.library))
     try:
@@ -129,8 +131,8 @@ def _again(options: dict[str, Any]) -> int:
     image, now = drawn[0]
     now = now.model_copy(update={"request": now.request.model_copy(update={"model": then.request.model})})
     png = metadata.to_png(image, now)
-    if options["out"]:
-        options["out"].write_bytes(png)
+    if out:
+        _write(out, png)
     if png == data:
         print("same")
         return 0
@@ -188,6 +190,27 @@ def _control(text: str, files: list[Path]) -> dict[str, Any]:
         raise InvalidRequest({"controls": f"I do not understand the control {text}. Write NAME=FILE or NAME:canny:0.8=FILE."})
     files.append(Path(file))
     return {"model": name, "image": _hash(Path(file)), **dict(zip(("map", "weight"), more, strict=False))}
+
+
+def _make_room(out: Path) -> None:
+    """The folder for `out`; what can be known to fail is told before anything is drawn. Raises AppError."""
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritten(out, error) from None
+    if out.is_dir():
+        raise AppError(f"{out} is a folder. Please name the picture in it, such as {out / 'picture.png'}.")
+
+
+def _write(path: Path, data: bytes) -> None:
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise _unwritten(path, error) from None
+
+
+def _unwritten(path: Path, error: OSError) -> AppError:
+    return AppError(f"The picture could not be written to {path}: {error.strerror}.")
 
 
 def _hash(path: Path) -> str:
