@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from webapp import metadata
-from webapp.errors import Busy, NotFound
+from webapp.errors import Busy, InvalidRequest, NotFound
 from webapp.jobs import queue as queue_module
 from webapp.jobs.events import Events
 from webapp.jobs.files import Files
 from webapp.jobs.queue import Queue, turns
 from webapp.jobs.store import Store
-from webapp.schema import GenerationRequest
+from webapp.library import Library, Style
+from webapp.schema import GenerationRequest, Receipt
 
 WISH = GenerationRequest(prompt="a cat", seed=5, width=64, height=64, steps=2, guidance=3, sampler="DDIM")
 
@@ -26,11 +28,22 @@ def queue(tmp_path: Path) -> Queue:
 
 
 def open_queue(place: Path) -> Queue:
-    return Queue(Store(place), Files(str(place / "pictures")), Events())
+    return Queue(Store(place), Files(str(place / "pictures")), Events(), Library(place / "library"))
+
+
+def wish(**fields: object) -> GenerationRequest:
+    """As it comes in at the door."""
+    return GenerationRequest.read({**WISH.model_dump(), **fields})
 
 
 def keep(queue: Queue, job, number: int, colour: str = "red") -> None:
-    queue.keep(job, number, Image.new("RGB", (64, 64), colour), WISH.picture(number), "builtin")
+    queue.keep(job, number, Image.new("RGB", (64, 64), colour), Receipt(request=job.plan[number], model="builtin"))
+
+
+def wildcard(queue: Queue, name: str, *lines: str) -> None:
+    path = queue.library.folder("wildcards") / f"{name}.txt"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(lines))
 
 
 def test_turns_go_round_between_people():
@@ -156,7 +169,8 @@ def test_a_kept_picture_can_be_read_and_carries_its_request(queue):
     job = queue.claim("w")
     keep(queue, job, 1)
     picture = queue.store.pictures_of([job.id])[job.id][0]
-    assert metadata.from_png(queue.files.read(f"{picture.id}.png")) == WISH.picture(1) == picture.request
+    assert metadata.read(queue.files.read(f"{picture.id}.png")) == picture.receipt
+    assert picture.receipt.request == WISH.model_copy(update={"seed": 6}) == job.plan[1]
     assert queue.files.read(f"{picture.id}.webp")[8:12] == b"WEBP"
 
 
@@ -196,3 +210,118 @@ def test_waiting_for_a_change_misses_none(queue):
     assert queue.wait(seen, 0.01) == seen
     queue.submit("ann", WISH)
     assert queue.wait(seen, 60) != seen
+
+
+def test_what_was_planned_is_kept_though_the_wildcards_change(queue, tmp_path):
+    wildcard(queue, "colour", "red", "green", "blue")
+    job = queue.submit("ann", wish(prompt="a __colour__ cat", count=8))
+    drawn = [picture.prompt for picture in job.plan]
+    assert len(set(drawn)) > 1 and set(drawn) <= {"a red cat", "a green cat", "a blue cat"}
+    wildcard(queue, "colour", "black")
+    later = open_queue(tmp_path)
+    assert [picture.prompt for picture in later.claim("w").plan] == drawn
+    assert [picture.prompt for picture in later.views([job], None)[0].pictures] == drawn
+    (queue.library.folder("wildcards") / "colour.txt").unlink()
+    assert open_queue(tmp_path).find("ann", job.id).plan == job.plan
+    assert {picture.prompt for picture in queue.submit("bob", wish(prompt="a dog", count=3)).plan} == {"a dog"}
+
+
+def test_styles_are_written_out_in_what_is_planned(queue):
+    queue.library.add_style(Style(name="Ink", prompt="{prompt}, in black ink", negative_prompt="colour"))
+    job = queue.submit("ann", wish(styles=["ink"], negative_prompt="blurry"))
+    queue.library.remove_style("Ink")
+    [picture] = queue.find("ann", job.id).plan
+    assert (picture.prompt, picture.styles) == ("a cat, in black ink", ())
+    assert "blurry" in picture.negative_prompt and "colour" in picture.negative_prompt
+    assert job.request.styles == ("ink",), "what was asked for is what the form shows again"
+
+
+def test_a_matrix_given_back_is_drawn_only_where_it_is_missing(queue, tmp_path, monkeypatch):
+    monkeypatch.setattr(queue_module, "LEASE", -1.0)
+    queue.submit("ann", wish(prompt="a {red|green|blue} {cat|dog}"))
+    job = queue.claim("dead")
+    assert [picture.prompt for picture in job.plan][::5] == ["a red cat", "a blue dog"]
+    for number in (0, 3, 4):
+        keep(queue, job, number)
+    later = open_queue(tmp_path)
+    later.renew("alive")
+    again = later.claim("alive")
+    assert again.plan == job.plan and later.missing(again) == [1, 2, 5]
+    for number in later.missing(again):
+        keep(later, again, number)
+    later.end(again, "done", "", "alive")
+    view = later.views([later.find("ann", job.id)], None)[0]
+    assert len({picture.id for picture in view.pictures}) == 6 and later.missing(again) == []
+
+
+def test_a_key_sent_again_finds_its_job_though_fifty_wait(queue):
+    first = queue.submit("ann", WISH, "k")
+    for _ in range(queue_module.MOST_WAITING - 1):
+        queue.submit("ann", WISH)
+    with pytest.raises(Busy):
+        queue.submit("ann", WISH, "another")
+    assert queue.submit("ann", WISH, "k").id == first.id
+
+
+def test_one_key_sent_by_many_threads_at_once_is_one_job(queue):
+    with ThreadPoolExecutor(12) as pool:
+        jobs = list(pool.map(lambda _: queue.submit("ann", WISH.model_copy(update={"seed": None}), "k"), range(24)))
+    assert len({(job.id, job.request.seed) for job in jobs}) == 1
+    assert len(queue.order()) == 1
+
+
+@pytest.mark.parametrize(
+    ("field", "fields"),
+    [
+        ("count", {"prompt": "{a|b|c|d|e|f|g|h} {1|2|3|4|5|6|7|8|9}"}),
+        ("count", {"prompt": "\n".join(f"cat {i}" for i in range(9)), "count": 8}),
+        ("count", {"x": {"field": "steps", "values": "1-9"}, "y": {"field": "guidance", "values": "1-8"}}),
+        ("count", {"prompt": "{a|b}" * 600}),
+        ("x", {"x": {"field": "count", "values": "1-9"}}),
+        ("x", {"x": {"field": "steps", "values": "10, lots"}}),
+        ("y", {"x": {"field": "steps", "values": "1"}, "y": {"field": "steps", "values": "2"}}),
+        ("styles", {"styles": ["No Such Style"]}),
+        ("prompt", {"prompt": "a __nothing__ cat"}),
+    ],
+)
+def test_what_cannot_be_planned_is_refused_at_its_field_and_not_queued(queue, field, fields):
+    with pytest.raises(InvalidRequest) as told:
+        queue.submit("ann", wish(**fields))
+    assert list(told.value.fields) == [field]
+    assert queue.order() == [] and told.value.sentence.endswith(".")
+
+
+def test_sixty_four_are_taken(queue):
+    assert len(queue.submit("ann", wish(prompt="{1|2|3|4} {1|2|3|4}", count=4)).plan) == 64
+
+
+def test_a_picture_handed_in_opens_to_whoever_handed_it_in(queue, tmp_path):
+    name = queue.take_in("ann", b"a picture")
+    assert queue.take_in("ann", b"a picture") == name and queue.files.read(name) == b"a picture"
+    for fields in ({"image": name}, {"image": name, "mask": name}, {"controls": [{"model": "edges", "image": name}]}):
+        later = open_queue(tmp_path)
+        assert later.submit("ann", wish(**fields)).request.images() == {name}
+        with pytest.raises(InvalidRequest) as told:
+            later.submit("bob", wish(**fields))
+        assert sorted(told.value.fields) == sorted(fields)
+        assert "hand it in" in told.value.sentence
+    queue.take_in("bob", b"a picture")
+    assert queue.submit("bob", wish(image=name)).state == "queued"
+
+
+def test_a_picture_that_nobody_handed_in_is_not_there(queue):
+    with pytest.raises(InvalidRequest) as told:
+        queue.submit("ann", wish(image="0" * 64))
+    assert list(told.value.fields) == ["image"]
+    mine = queue.take_in("ann", b"mine")
+    with pytest.raises(InvalidRequest) as told:
+        queue.submit("ann", wish(image=mine, mask="0" * 64))
+    assert list(told.value.fields) == ["mask"]
+
+
+def test_notes_of_a_finished_picture_are_seen(queue):
+    queue.submit("ann", WISH)
+    job = queue.claim("w")
+    assert queue.views([job], None)[0].pictures[0].notes == ()
+    queue.keep(job, 0, Image.new("RGB", (64, 64)), Receipt(request=WISH, model="builtin", notes=("A word was cut.",)))
+    assert queue.views([job], None)[0].pictures[0].notes == ("A word was cut.",)
