@@ -16,7 +16,7 @@ from diffusers import EulerAncestralDiscreteScheduler
 from PIL import Image
 
 from webapp.catalogue import Catalogue
-from webapp.engine import latents, upscale
+from webapp.engine import upscale
 from webapp.engine.upscale import MAX_PIXELS, Upscaler, lanczos
 from webapp.errors import DrawingFailed, InvalidRequest, ModelError
 from webapp.library import Library
@@ -124,8 +124,8 @@ def test_large_results_are_decoded_in_tiles(loaded, monkeypatch):
     monkeypatch.setattr(loaded.pipe.vae, "tiled_decode", lambda z, **options: decoded.append(z) or decode(z, **options))
     whole = np.asarray(run.image()).astype(float)
     assert not decoded
-    monkeypatch.setattr(latents, "TILED", 200 * 200)
-    tiled = np.asarray(run.image()).astype(float)
+    with loaded.space.tiled():
+        tiled = np.asarray(run.image()).astype(float)
     assert len(decoded) == (loaded.scale == 4)
     assert tiled.shape == whole.shape == (128 * loaded.scale, 128 * loaded.scale, 3)
     assert np.corrcoef(tiled.ravel(), whole.ravel())[0, 1] > 0.9
