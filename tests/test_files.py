@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from concurrent.futures import ThreadPoolExecutor
 
@@ -34,3 +35,13 @@ def test_the_small_one_is_small(tmp_path):
 def test_what_is_not_there_is_said(tmp_path):
     with pytest.raises(FileNotFoundError):
         Files(str(tmp_path)).read("nothing.png")
+
+
+def test_what_is_handed_in_has_its_hash_for_a_name_also_when_many_hand_it_in_at_once(tmp_path):
+    files = Files(str(tmp_path))
+    data = png(7, 256)
+    with ThreadPoolExecutor(16) as pool:
+        names = set(pool.map(lambda _: files.take_in(data), range(200)))
+    assert names == {hashlib.sha256(data).hexdigest()}
+    assert files.read(*names) == data
+    assert len(list(tmp_path.iterdir())) == 1, "no drafts"
