@@ -10,6 +10,7 @@ from PIL import Image
 
 from webapp.engine import latents, samplers
 from webapp.engine.controlnet import Use, in_force
+from webapp.engine.latents import LatentSpace
 from webapp.engine.model import Model
 from webapp.schema import GenerationRequest
 
@@ -61,7 +62,7 @@ class Task:
 
     def _begin(self, start: Start) -> torch.Tensor:
         """The first latents. Draws from the generator in the pipelines' order: the image, the noise, the masked image."""
-        space, image = self.model.checkpoint.space, start.latents
+        space, image = self._space(), start.latents
         blends = start.mask is not None and self.model.checkpoint.kind == "text"
         if start.image is not None and (blends or not _from_noise(start)):
             image = space.encode(start.image, self.generator)
@@ -70,12 +71,18 @@ class Task:
         if start.mask is not None:
             anew = (latents.mask(start.mask) >= 0.5).float()  # (1, 1, H, W)
             self._mask = torch.nn.functional.interpolate(anew, size=self.noise.shape[-2:]).to(self.noise)
-            self._clean = image if blends else None
+        if blends:
+            self._clean = image
+            torch.randn(self.noise.shape, generator=self.generator)  # the pipeline's, for a masked image that it makes no use of
         if self.model.checkpoint.kind == "inpainting":
             self._beside = self._painted_over(start)  # (1, 1 + channels, h, w)
         if _from_noise(start):
             return self.noise * self.scheduler.init_noise_sigma
         return self.scheduler.add_noise(image, self.noise, self.timesteps[:1])
+
+    def _space(self) -> LatentSpace:
+        """Of the autoencoder that the request names, which reads pictures as it will draw them. Raises InvalidRequest, ModelError."""
+        return self.model.space(self.request.vae)
 
     def _draw_noise(self, start: Start) -> torch.Tensor:
         request, space = self.request, self.model.checkpoint.space
@@ -87,11 +94,10 @@ class Task:
 
     def _painted_over(self, start: Start) -> torch.Tensor:
         """What an inpainting checkpoint sees beside the latents: the mask, and the picture without what is under it."""
-        space = self.model.checkpoint.space
         image = start.image or Image.new("RGB", (start.width, start.height), (128, 128, 128))
         mask = self._mask if self._mask is not None else torch.ones_like(self.noise[:, :1])
         hidden = start.mask or Image.new("L", image.size, 255)
-        return torch.cat([mask, space.encode(image, self.generator, hidden)], dim=1)
+        return torch.cat([mask, self._space().encode(image, self.generator, hidden)], dim=1)
 
     @property
     def done(self) -> bool:
@@ -179,4 +185,5 @@ def slerp(one: torch.Tensor, other: torch.Tensor, share: float) -> torch.Tensor:
     angle = torch.arccos(((a / a.norm()) * (b / b.norm())).sum().clamp(-1, 1))
     if angle.sin().abs() < 1e-4:
         return one
-    return ((((1 - share) * angle).sin() * a + (share * angle).sin() * b) / angle.sin()).to(one.dtype)
+    parts = ((1 - share) * angle).sin() / angle.sin(), (share * angle).sin() / angle.sin()  # at either end exactly 1 and 0
+    return (parts[0] * a + parts[1] * b).to(one.dtype)
