@@ -42,7 +42,8 @@ class LatentSpace:
         """The latents of an RGB image whose sides `factor` divides, (1, channels, H / factor, W / factor): one draw from the
         distribution that the encoder gives, by a CPU's `generator`, as diffusers' pipelines do. What is white in `hidden`, of the
         same size, is grey."""
-        pixels = torch.from_numpy(np.array(image, np.float32) / 255).movedim(-1, 0)[None] * 2 - 1  # (1, 3, H, W)
+        # (1, 3, H, W), and in memory the channels last, as the pipelines have it: the other way sums are rounded otherwise
+        pixels = torch.from_numpy(np.array(image, np.float32)[None] / 255).movedim(-1, 1) * 2 - 1
         if hidden is not None:
             pixels = pixels * (mask(hidden) < 0.5)
         self._tile(image.width * image.height)
