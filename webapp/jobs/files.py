@@ -29,6 +29,12 @@ class Files:
         self._write(f"{name}.webp", small.getvalue())
         self._write(f"{name}.png", png)
 
+    def remove(self, name: str) -> None:
+        """Both files of a picture, as far as they are there."""
+        for path in (f"{self.root}/{name}.webp", f"{self.root}/{name}.png"):
+            if self.system.exists(path):
+                self.system.rm_file(path)
+
     def take_in(self, data: bytes) -> str:
         """Keeps a file that was handed in to draw from; its SHA-256, by which requests name it."""
         name = hashlib.sha256(data).hexdigest()

@@ -109,6 +109,8 @@ class Queue:
         live = self._live.get(job.id, {})
         pictures = []
         for number, asked in enumerate(job.plan):
+            if number in there and there[number].deleted:
+                continue
             view = live.get(number) or PictureView(number=number, seed=asked.seed, prompt=asked.prompt)
             done = {"id": there[number].id, "notes": there[number].receipt.notes} if number in there else {}
             pictures.append(view.model_copy(update=done))

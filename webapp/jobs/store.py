@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 from sqlalchemy import (
+    Boolean,
     Column,
     Float,
     ForeignKey,
@@ -65,7 +66,11 @@ _pictures = Table(
     Column("number", Integer, nullable=False),  # its place among the job's pictures, from 0
     Column("owner", String(64), nullable=False),
     Column("receipt", Text, nullable=False),
+    Column("prompt", Text, nullable=False),  # the receipt's, to be searched
     Column("created", Float, nullable=False),
+    Column("favourite", Boolean, nullable=False, default=False),
+    Column("deleted", Float),  # when; its files stay a while, so that it can be brought back
+    Column("share", String(32), unique=True),  # who knows this may see the picture
     UniqueConstraint("job", "number"),
     Index("pictures_by_owner", "owner", "created"),
 )
@@ -108,6 +113,9 @@ class Picture:
     owner: str
     receipt: Receipt
     created: float
+    favourite: bool = False
+    deleted: float | None = None
+    share: str = ""
 
 
 class Store:
@@ -215,14 +223,15 @@ class Store:
         """Keeps a picture; False if the job has that picture already."""
         try:
             with self.database.begin() as db:
-                db.execute(insert(_pictures).values({**vars(picture), "receipt": picture.receipt.model_dump_json()}))
+                db.execute(insert(_pictures).values(_row(picture)))
             return True
         except IntegrityError:
             return False
 
     def picture(self, id: str, owner: str) -> Picture | None:
         with self.database.connect() as db:
-            row = db.execute(select(_pictures).where(_pictures.c.id == id, _pictures.c.owner == owner)).one_or_none()
+            mine = (_pictures.c.id == id) & (_pictures.c.owner == owner) & _pictures.c.deleted.is_(None)
+            row = db.execute(select(_pictures).where(mine)).one_or_none()
         return _picture(row) if row else None
 
     def pictures_of(self, jobs: Sequence[str]) -> dict[str, list[Picture]]:
@@ -269,4 +278,10 @@ def _job(row) -> Job:
 
 
 def _picture(row) -> Picture:
-    return Picture(row.id, row.job, row.number, row.owner, Receipt.model_validate_json(row.receipt), row.created)
+    receipt = Receipt.model_validate_json(row.receipt)
+    return Picture(row.id, row.job, row.number, row.owner, receipt, row.created, row.favourite, row.deleted, row.share or "")
+
+
+def _row(picture: Picture) -> dict[str, object]:
+    facts = {**vars(picture), "receipt": picture.receipt.model_dump_json(), "prompt": picture.receipt.request.prompt}
+    return facts | {"share": picture.share or None}

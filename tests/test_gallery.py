@@ -1,0 +1,144 @@
+"""The gallery: pages, search, marks, the bin, links; each person's own and nobody else's."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+from sqlalchemy import update
+
+from webapp.errors import NotFound
+from webapp.jobs.files import Files
+from webapp.jobs.gallery import UNDO, Gallery
+from webapp.jobs.store import DONE, Picture, Store, _pictures, new_id
+from webapp.schema import GenerationRequest, Receipt
+
+
+@pytest.fixture
+def gallery(tmp_path: Path) -> Gallery:
+    return Gallery(Store(tmp_path), Files(str(tmp_path / "pictures")))
+
+
+def draw(gallery: Gallery, owner: str, *prompts: str, end: bool = True) -> list[str]:
+    """Pictures of one job, as if drawn; their ids."""
+    requests = [GenerationRequest(prompt=prompt, seed=1) for prompt in prompts]
+    job = gallery.store.add(owner, requests[0], requests, new_id())
+    ids = []
+    for number, request in enumerate(requests):
+        picture = Picture(new_id(), job.id, number, owner, Receipt(request=request, model="m"), time.time())
+        assert gallery.store.keep(picture)
+        gallery.files.system.pipe_file(f"{gallery.files.root}/{picture.id}.png", b"png")
+        ids.append(picture.id)
+    if end:
+        gallery.store.end(job.id, DONE)
+    return ids
+
+
+def ids(pictures: list[Picture]) -> list[str]:
+    return [picture.id for picture in pictures]
+
+
+def test_pages_go_back_in_time_without_gaps_or_repeats(gallery: Gallery) -> None:
+    made = draw(gallery, "ann", *(f"picture {number}" for number in range(25)))
+    draw(gallery, "bob", "a secret")
+    seen, after = [], ""
+    for size in (10, 10, 5):
+        page = gallery.page("ann", after, limit=10)
+        assert len(page.pictures) == size
+        seen, after = seen + ids(page.pictures), page.next
+        draw(gallery, "ann", "one more, made while she looks")
+    assert after == ""
+    assert sorted(seen) == sorted(made)
+    times = [picture.created for picture in gallery.pictures("ann", seen)]
+    assert times == sorted(times, reverse=True)
+    assert gallery.page("bob", after=made[0]).pictures == []  # another's place is no place
+
+
+@pytest.mark.parametrize(
+    ("search", "found"),
+    [("cat", 2), ("CAT red", 1), ("red  blue", 0), ("", 3), ("100%", 1), ("_", 0), ("%", 1), ("ünï", 1), ("' OR 1=1 --", 0)],
+)
+def test_search_finds_each_word_wherever_it_stands(gallery: Gallery, search: str, found: int) -> None:
+    draw(gallery, "ann", "a red cat", "a blue Cat, 100% real", "a dog, ünïcode")
+    assert len(gallery.page("ann", search=search).pictures) == found
+
+
+def test_marks_are_kept_and_found(gallery: Gallery) -> None:
+    one, two = draw(gallery, "ann", "one", "two")
+    assert gallery.favour("ann", [one], True) == 1
+    assert gallery.favour("bob", [two], True) == 0
+    assert ids(gallery.page("ann", favourites=True).pictures) == [one]
+    assert gallery.favour("ann", [one, two, "nonsense"], False) == 2
+    assert gallery.page("ann", favourites=True).pictures == []
+
+
+def test_what_is_thrown_away_is_gone_and_can_be_brought_back(gallery: Gallery) -> None:
+    one, two = draw(gallery, "ann", "one", "two")
+    word = gallery.share("ann", one)
+    assert gallery.delete("bob", [one]) == 0
+    assert gallery.delete("ann", [one]) == 1
+    assert ids(gallery.page("ann").pictures) == [two]
+    assert gallery.store.picture(one, "ann") is None
+    with pytest.raises(NotFound):
+        gallery.shared(word)
+    assert gallery.restore("bob", [one]) == 0
+    assert gallery.restore("ann", [one]) == 1
+    assert gallery.files.read(f"{one}.png")
+    with pytest.raises(NotFound):  # a link that was out is not given out again by itself
+        gallery.shared(word)
+
+
+def test_after_an_hour_it_is_gone_for_good(gallery: Gallery) -> None:
+    one, two = draw(gallery, "ann", "one", "two")
+    (three,) = draw(gallery, "ann", "three")
+    (unfinished,) = draw(gallery, "ann", "four", end=False)
+    jobs = {picture.job for picture in gallery.pictures("ann", [one, three])}
+    gallery.delete("ann", [one, three, unfinished])
+    with gallery.store.database.begin() as db:
+        db.execute(update(_pictures).where(_pictures.c.deleted.is_not(None)).values(deleted=time.time() - UNDO - 1))
+    assert gallery.restore("ann", [one]) == 0
+    assert gallery.purge() == 2
+    for id in (one, three):
+        with pytest.raises(FileNotFoundError):
+            gallery.files.read(f"{id}.png")
+    assert gallery.files.read(f"{two}.png") and gallery.files.read(f"{unfinished}.png")
+    assert sum(gallery.store.job(job) is not None for job in jobs) == 1  # a job with nothing left to show went with them
+
+
+def test_a_link_opens_one_picture_until_it_is_withdrawn(gallery: Gallery) -> None:
+    one, two = draw(gallery, "ann", "one", "two")
+    word = gallery.share("ann", one)
+    assert gallery.share("ann", one) == word
+    assert gallery.share("ann", two) != word
+    assert gallery.shared(word).id == one
+    with pytest.raises(NotFound):
+        gallery.share("bob", one)
+    assert gallery.withdraw("bob", one) == 0
+    assert gallery.withdraw("ann", one) == 1
+    for nothing in (word, "", "x"):
+        with pytest.raises(NotFound):
+            gallery.shared(nothing)
+
+
+def test_ten_thousand_pictures_open_at_once(gallery: Gallery) -> None:
+    """The first page of many, and of a search through all, costs about what the first of few does."""
+    receipt = Receipt(request=GenerationRequest(prompt="a red cat by the sea", seed=1), model="m").model_dump_json()
+    with gallery.store.database.begin() as db:
+        job = gallery.store.add("ann", GenerationRequest(prompt="x", seed=1), [], new_id()).id
+        rows = [
+            {"id": f"p{n:06}", "job": job, "number": n, "owner": "ann", "receipt": receipt, "prompt": f"cat {n}", "created": float(n)}
+            for n in range(10_000)
+        ]
+        db.execute(_pictures.insert(), rows)
+    few = gallery.page("ann", after="p000060")
+    assert len(few.pictures) == 60
+
+    def cost(**options: str) -> float:
+        start = time.process_time()
+        for _ in range(5):
+            assert gallery.page("ann", **options).pictures
+        return time.process_time() - start
+
+    assert cost() < 5 * cost(after="p000060")
+    assert ids(gallery.page("ann", search="cat 4242").pictures) == ["p004242"]

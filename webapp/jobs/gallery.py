@@ -1,0 +1,108 @@
+"""Everything one person has made: found, marked, thrown away and brought back, and shown to others by a link. A view of the store's
+pictures; nobody ever reaches another's."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import delete, select, tuple_, update
+
+from webapp.errors import NotFound
+from webapp.jobs.files import Files
+from webapp.jobs.store import ACTIVE, Picture, Store, _jobs, _picture, _pictures, new_id
+
+PAGE = 60  # pictures
+UNDO = 3600.0  # seconds that a deleted picture can be brought back
+_MINE = _pictures.c
+
+
+@dataclass(frozen=True)
+class Page:
+    """`next` is what to ask for the page after this one; empty at the end."""
+
+    pictures: list[Picture]
+    next: str
+
+
+class Gallery:
+    def __init__(self, store: Store, files: Files) -> None:
+        self.store, self.files = store, files
+
+    def page(self, owner: str, after: str = "", search: str = "", favourites: bool = False, limit: int = PAGE) -> Page:
+        """The owner's pictures, newest first, from after the picture `after` on; those whose prompt holds each word of `search`."""
+        wanted = (_MINE.owner == owner) & _MINE.deleted.is_(None)
+        for word in search.split()[:16]:
+            wanted &= _MINE.prompt.icontains(word, autoescape=True)
+        if favourites:
+            wanted &= _MINE.favourite
+        with self.store.database.connect() as db:
+            if after:
+                here = select(_MINE.created, _MINE.id).where(_MINE.id == after, _MINE.owner == owner)
+                if (place := db.execute(here).one_or_none()) is None:
+                    return Page([], "")
+                wanted &= tuple_(_MINE.created, _MINE.id) < tuple(place)
+            rows = select(_pictures).where(wanted).order_by(_MINE.created.desc(), _MINE.id.desc()).limit(limit + 1)
+            found = [_picture(row) for row in db.execute(rows)]
+        return Page(found[:limit], found[limit - 1].id if len(found) > limit else "")
+
+    def pictures(self, owner: str, ids: Sequence[str]) -> list[Picture]:
+        """Those of `ids` that are the owner's, in the order of `ids`."""
+        with self.store.database.connect() as db:
+            rows = db.execute(select(_pictures).where(_MINE.owner == owner, _MINE.id.in_(ids), _MINE.deleted.is_(None)))
+            found = {row.id: _picture(row) for row in rows}
+        return [found[id] for id in dict.fromkeys(ids) if id in found]
+
+    def favour(self, owner: str, ids: Sequence[str], on: bool) -> int:
+        """Marks them, or takes the mark away; how many there were."""
+        return self._change(owner, ids, _MINE.deleted.is_(None), favourite=on)
+
+    def delete(self, owner: str, ids: Sequence[str]) -> int:
+        """Throws them away, and their links with them; how many there were. For an hour `restore` brings them back."""
+        self.purge()
+        return self._change(owner, ids, _MINE.deleted.is_(None), deleted=time.time(), share=None)
+
+    def restore(self, owner: str, ids: Sequence[str]) -> int:
+        return self._change(owner, ids, _MINE.deleted > time.time() - UNDO, deleted=None)
+
+    def purge(self) -> int:
+        """Removes for good what was deleted longer ago, and the jobs that have nothing else to show; how many pictures.
+
+        What an unfinished job has made stays until it ends, or it would be drawn again.
+        """
+        ended = select(_jobs.c.id).where(_jobs.c.state.not_in(ACTIVE))
+        old = delete(_pictures).where(_MINE.deleted < time.time() - UNDO, _MINE.job.in_(ended))
+        with self.store.database.begin() as db:
+            gone = db.execute(old.returning(_MINE.id, _MINE.job)).all()
+            bare = _jobs.c.id.in_({job for _, job in gone}) & _jobs.c.id.not_in(select(_MINE.job))
+            db.execute(delete(_jobs).where(bare))
+        for id, _ in gone:
+            self.files.remove(id)
+        return len(gone)
+
+    def share(self, owner: str, id: str) -> str:
+        """The word that opens this picture to whoever knows it; the same one again while it is not withdrawn. Raises NotFound."""
+        found = self.store.picture(id, owner)
+        if found is None:
+            raise NotFound("There is no such picture of yours.")
+        if not found.share:
+            self._change(owner, [id], _MINE.share.is_(None), share=new_id())
+            found = self.store.picture(id, owner)
+        return found.share if found else ""
+
+    def withdraw(self, owner: str, id: str) -> int:
+        return self._change(owner, [id], _MINE.share.is_not(None), share=None)
+
+    def shared(self, word: str) -> Picture:
+        """The picture that a link's word opens. Raises NotFound."""
+        with self.store.database.connect() as db:
+            row = db.execute(select(_pictures).where(_MINE.share == word, _MINE.deleted.is_(None))).one_or_none() if word else None
+        if row is None:
+            raise NotFound("This link shows no picture: it was withdrawn, or it was never given out.")
+        return _picture(row)
+
+    def _change(self, owner: str, ids: Sequence[str], which: object, **values: object) -> int:
+        changed = update(_pictures).where(_MINE.owner == owner, _MINE.id.in_(ids), which)
+        with self.store.database.begin() as db:
+            return db.execute(changed.values(**values)).rowcount
