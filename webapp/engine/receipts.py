@@ -31,5 +31,5 @@ def write(request: GenerationRequest, task: Task, notes: tuple[str, ...]) -> Rec
 
 @cache
 def _versions() -> dict[str, str]:
-    libraries = {name: version(name) for name in ("diffusers", "transformers", "peft")}
+    libraries = {name: version(name) for name in ("diffusers", "transformers")}
     return {"torch": torch.__version__, **libraries, "text-to-image-generator": __version__}
