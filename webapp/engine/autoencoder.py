@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 from diffusers import AutoencoderKL
 
-from webapp.engine import weights
+from webapp.engine import building, weights
 from webapp.engine.checkpoint import Checkpoint
 from webapp.errors import ModelError
 
@@ -38,6 +38,7 @@ def _from_folder(path: Path) -> AutoencoderKL:
     return weights.from_folder(AutoencoderKL, inner if inner.is_dir() else path, "an autoencoder")
 
 
+@building.alone
 def _from_file(path: Path, own: AutoencoderKL) -> AutoencoderKL:
     if not any(name.endswith("decoder.conv_in.weight") for name in weights.check(path).shapes):
         raise ModelError(f"{path.stem} is not an autoencoder (VAE).")

@@ -18,7 +18,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from transformers.utils import logging as transformers_logging
 
 from webapp.catalogue import PREDICTIONS
-from webapp.engine import hub, single_file
+from webapp.engine import building, hub, single_file
 from webapp.engine.digest import sha256
 from webapp.engine.latents import LatentSpace
 from webapp.errors import InvalidRequest, ModelError
@@ -153,6 +153,7 @@ def _find(source: str, report: Callable[[str], None]) -> tuple[str, Path, str, s
     return repo, folder, folder.name, notice
 
 
+@building.alone
 def _read(
     place: Path, name: str, device: torch.device, dtype: torch.dtype, prediction: str, report: Callable[[str], None]
 ) -> tuple[StableDiffusionPipeline, list[Path]]:

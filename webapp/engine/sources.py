@@ -15,7 +15,7 @@ from webapp.engine.model import Model
 from webapp.errors import InvalidRequest
 from webapp.library import Library
 
-PRECISE = " in float32"  # ends the key of a model in higher precision, for pictures that overflowed in half of it
+PRECISE = "\0float32"  # ends the key of a model in higher precision, for pictures that overflowed in half of it; no name has a NUL
 
 
 class Sources:

@@ -15,7 +15,7 @@ from diffusers import DiffusionPipeline, StableDiffusionLatentUpscalePipeline, S
 from PIL import Image
 
 from webapp.catalogue import Catalogue, Entry
-from webapp.engine import hub, samplers
+from webapp.engine import building, hub, samplers
 from webapp.engine.latents import LatentSpace, finished
 from webapp.errors import DrawingFailed, InvalidRequest, ModelError
 from webapp.library import Library
@@ -88,6 +88,7 @@ class Upscaler:
     space: LatentSpace
 
     @classmethod
+    @building.alone
     def load(cls, folder: Path, device: str | torch.device, dtype: torch.dtype) -> Upscaler:
         """The upscaler in a diffusers folder, its autoencoder in fp32 where `dtype` is fp16, which can overflow. Raises ModelError."""
         name = _name(folder)

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from diffusers import ModelMixin
 
-from webapp.engine import header
+from webapp.engine import building, header
 from webapp.engine.header import Header
 from webapp.errors import ModelError
 
@@ -24,6 +24,7 @@ def check(path: Path) -> Header:
     return header.read(path)
 
 
+@building.alone
 def from_folder(kind: type[Model], path: Path, what: str) -> Model:
     """The model of diffusers' class `kind` in the folder `path`, on the CPU. `what` it should be: "an autoencoder". Raises ModelError."""
     files = list(path.glob("*.safetensors"))
