@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import secrets
 from dataclasses import replace
@@ -56,9 +57,22 @@ _SENTENCES = {
 }
 
 
+MOST_DRAINED = 512 << 20  # bytes
+
+
 def _show_http_error(error: HTTPException):
     status = error.code or 500
+    if status == 413:
+        _drain()
     return _answer(_SENTENCES.get(status, "That request could not be understood."), status)
+
+
+def _drain() -> None:
+    """Reads what is still being sent, and throws it away: a browser reads no answer before it has sent all. What never ends is cut off."""
+    left, stream = MOST_DRAINED, request.environ["wsgi.input"]
+    with contextlib.suppress(OSError):
+        while left > 0 and (read := stream.read(1 << 20)):
+            left -= len(read)
 
 
 def _show_surprise(error: Exception):

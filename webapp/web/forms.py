@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import csv
 import io
-import threading
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from werkzeug.datastructures import FileStorage, MultiDict
@@ -17,7 +17,7 @@ from webapp.errors import InvalidRequest
 MAX_UPLOAD = 32 << 20  # bytes of a form with its pictures
 FILES = ("image", "mask", "control_image")
 CONTROL = ("model", "image", "map", "weight", "start", "end")
-_opening = threading.Lock()  # a small file may unpack to 160 MB: one at a time
+_opening = ThreadPoolExecutor(1, "opening")  # a small file may unpack to 160 MB; several threads would each keep as much for the next
 
 
 def read(
@@ -33,8 +33,7 @@ def read(
         if sent := files.get(name):
             data = sent.read()
             try:
-                with _opening:
-                    images.open_image(data, "mask" if name == "mask" else "image")
+                _opening.submit(images.open_image, data, "mask" if name == "mask" else "image").result()
                 fields[name] = take_in(data)
             except InvalidRequest as error:
                 errors[name] = error.sentence
