@@ -18,8 +18,13 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
+from flask import Flask
+
+from webapp.settings import Settings
+from webapp.web.app import create_app
 
 ROOT = Path(__file__).parent.parent
+ENDS = ("done", "failed", "cancelled")
 T = TypeVar("T")
 
 
@@ -52,9 +57,13 @@ class Visitor:
         self.address = address
         self.open = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(CookieJar())).open
 
-    def ask(self, path: str, form: dict | None = None, accept: str = "text/html", **headers: str) -> tuple[int, bytes, str]:
-        """(status, body, final address) of a GET, or of a POST if there is a `form`."""
-        data = None if form is None else urllib.parse.urlencode(form).encode()
+    def ask(
+        self, path: str, form: dict | None = None, accept: str = "text/html", files: dict[str, bytes] | None = None, **headers: str
+    ) -> tuple[int, bytes, str]:
+        """(status, body, final address) of a GET, or of a POST if there is a `form`, with `files` as browsers send them."""
+        data = None if form is None else urllib.parse.urlencode(form, doseq=True).encode()
+        if files:
+            data, headers["Content-Type"] = _multipart(form or {}, files)
         request = urllib.request.Request(self.address + path, data, {"Accept": accept, **headers})
         try:
             with self.open(request, timeout=60) as answer:
@@ -62,12 +71,24 @@ class Visitor:
         except urllib.error.HTTPError as error:
             return error.code, error.read(), self.address + path
 
-    def json(self, path: str, form: dict | None = None) -> dict:
-        status, body, _ = self.ask(path, form, accept="application/json")
+    def json(self, path: str, form: dict | None = None, files: dict[str, bytes] | None = None) -> dict:
+        status, body, _ = self.ask(path, form, accept="application/json", files=files)
         return {"status": status, **json.loads(body)}
 
-    def wait_for(self, job: str, *states: str, seconds: float = 120) -> dict:
-        return eventually(lambda: (view := self.json(f"/jobs/{job}"))["state"] in (states or ("done",)) and view, seconds)
+    def wait_for(self, job: str, *states: str, seconds: float = 300) -> dict:
+        """The job once it is in one of the states, "done" if none is given; fails when it ends in another."""
+        wanted = states or ("done",)
+        view = eventually(lambda: (view := self.json(f"/jobs/{job}"))["state"] in (*wanted, *ENDS) and view, seconds)
+        assert view["state"] in wanted, view
+        return view
+
+
+def _multipart(form: dict, files: dict[str, bytes]) -> tuple[bytes, str]:
+    """The body and its type."""
+    parts = [(f'name="{name}"', str(value).encode()) for name, value in form.items()]
+    parts += [(f'name="{name}"; filename="{name}.png"\r\nContent-Type: image/png', data) for name, data in files.items()]
+    body = b"".join(b"--frontier\r\nContent-Disposition: form-data; %s\r\n\r\n%s\r\n" % (head.encode(), data) for head, data in parts)
+    return body + b"--frontier--\r\n", "multipart/form-data; boundary=frontier"
 
 
 def eventually(question: Callable[[], T], seconds: float, pause: float = 0.05) -> T:
@@ -92,6 +113,14 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Running]]:
     for running in started:
         running.process.terminate()
         running.process.wait(timeout=30)
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Iterator[Flask]:
+    """The app in this process, without a model: nothing that is asked for is drawn."""
+    app = create_app(Settings(data=tmp_path, model=str(tmp_path / "none")))
+    yield app
+    app.extensions["house"].close()
 
 
 @pytest.fixture(scope="session")

@@ -13,9 +13,7 @@ from werkzeug.datastructures import FileStorage, MultiDict
 
 from webapp.library import Style
 from webapp.schema import GenerationRequest
-from webapp.settings import Settings
 from webapp.web import forms
-from webapp.web.app import create_app
 
 NAME, OTHER = "a" * 64, "b" * 64
 
@@ -153,13 +151,6 @@ class Browser(HTMLParser):
             self._text = None
 
 
-@pytest.fixture
-def app(tmp_path):
-    app = create_app(Settings(data=tmp_path, model=str(tmp_path / "none")))
-    yield app
-    app.extensions["house"].close()
-
-
 def test_every_field_can_be_told_and_has_a_place_for_its_sentence(app):
     page = app.test_client().get("/").get_data(as_text=True)
     told = set(re.findall(r'data-for="(\w+)"', page))
@@ -170,7 +161,7 @@ def test_every_field_can_be_told_and_has_a_place_for_its_sentence(app):
         assert tied or name in ("controls", "vae"), "tied to its box, where there are any to choose"
 
 
-def test_a_request_written_into_the_form_and_read_again_is_the_same(app, tmp_path):
+def test_a_request_written_into_the_form_and_read_again_is_the_same(app):
     """Through the real page, so that a field without a box is found."""
     house = app.extensions["house"]
     for kind, name in (("vaes", "other"), ("controlnets", "edges"), ("upscalers", "x4")):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import json
 import re
+import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -11,6 +13,7 @@ from conftest import Visitor, eventually
 from PIL import Image
 
 from webapp import metadata
+from webapp.schema import Receipt
 
 LONG = {"steps": "150", "width": "256", "height": "256"}  # drawing this takes a while
 
@@ -20,8 +23,18 @@ def ann(site) -> Visitor:
     return Visitor(site.address)
 
 
-def draw(visitor: Visitor, prompt: str, **form: str) -> dict:
-    return visitor.json("/generate", {"prompt": prompt, **form})
+def draw(visitor: Visitor, prompt: str, files: dict[str, bytes] | None = None, **form: str) -> dict:
+    return visitor.json("/generate", {"prompt": prompt, **form}, files)
+
+
+def png(visitor: Visitor, picture: dict) -> bytes:
+    status, data, _ = visitor.ask(f"/pictures/{picture['id']}.png")
+    assert status == 200
+    return data
+
+
+def receipt(visitor: Visitor, picture: dict) -> Receipt:
+    return metadata.read(png(visitor, picture))
 
 
 def test_without_javascript_the_form_leads_to_the_job_and_then_to_the_picture(ann):
@@ -32,7 +45,7 @@ def test_without_javascript_the_form_leads_to_the_job_and_then_to_the_picture(an
     assert 'http-equiv="refresh"' not in page
     status, data, _ = ann.ask(re.search(r"/pictures/[\w-]+\.png", page)[0])
     assert status == 200
-    assert metadata.from_png(data).prompt == "a red circle on a blue background"
+    assert metadata.read(data).request.prompt == "a red circle on a blue background"
 
 
 def test_while_it_draws_the_jobs_page_looks_again_by_itself(ann):
@@ -77,8 +90,8 @@ def test_any_text_is_drawn_and_shown_as_text(ann, prompt):
     assert ann.wait_for(job["id"])["prompt"] == prompt
     page = ann.ask("/")[1].decode()
     assert "<img src=x" not in page
-    picture = ann.json(f"/jobs/{job['id']}")["pictures"][0]["id"]
-    assert metadata.from_png(ann.ask(f"/pictures/{picture}.png")[1]).prompt == prompt
+    pictures = ann.json(f"/jobs/{job['id']}")["pictures"]
+    assert [receipt(ann, picture).request.prompt for picture in pictures] == prompt.split("\n"), "each line is a prompt of its own"
 
 
 def test_twenty_prompts_from_five_people_at_once_each_get_their_own_seeds_picture(site):
@@ -93,7 +106,7 @@ def test_twenty_prompts_from_five_people_at_once_each_get_their_own_seeds_pictur
     for (person, prompt, seed), job in zip(wishes, jobs):
         [picture] = person.wait_for(job)["pictures"]
         data = person.ask(f"/pictures/{picture['id']}.png")[1]
-        request = metadata.from_png(data)
+        request = metadata.read(data).request
         assert (request.prompt, request.seed) == (prompt, seed) == (request.prompt, picture["seed"])
         drawn.setdefault(seed, []).append(Image.open(io.BytesIO(data)))
     for seed, pictures in drawn.items():
@@ -164,9 +177,6 @@ def test_a_giant_form_is_refused_in_plain_words(ann, body):
 def test_the_stream_tells_every_state_until_the_picture(ann):
     job = draw(ann, "an island", steps="40")["id"]
     told: list[dict] = []
-    import json
-    import urllib.request
-
     with ann.open(urllib.request.Request(ann.address + "/events"), timeout=60) as stream:
         for line in stream:
             if line.startswith(b"data: ") and (facts := json.loads(line[6:])).get("id") == job:
