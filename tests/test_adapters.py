@@ -113,7 +113,7 @@ def test_layouts_are_alike(adapters: Adapters, checkpoint: Checkpoint, files: Fi
 
 def test_rows_of_one_call_equal_each_alone(checkpoint: Checkpoint, files: Files) -> None:
     """In fp64, so that nothing hides behind rounding: in fp32 the largest difference is 1.3e-6."""
-    exact = checkpoint.upcast(torch.float64)
+    exact = tiny_addons.upcast(checkpoint, torch.float64)
     adapters = Adapters(exact)
     a, b, c = files["a"], files["b"], files["varied"]
     signatures: list[Signature] = [(), ((a, 0.5),), ((a, 1.0), (b, 0.3)), ((b, 0.3), (a, 1.0)), ((c, 0.8),), ((a, 0.0),), ()]
@@ -167,7 +167,7 @@ def test_nothing_wanted_costs_nothing(adapters: Adapters, checkpoint: Checkpoint
 
 
 def test_it_works_in_half_precision(tmp_path: Path, files: Files) -> None:
-    half = tiny_addons.checkpoint(tmp_path / "tiny").upcast(torch.bfloat16)
+    half = tiny_addons.upcast(tiny_addons.checkpoint(tmp_path / "tiny"), torch.bfloat16)
     got = predict_with(Adapters(half), half, [(), ((files["a"], 0.3),)])
     pipe = tiny.pipeline()
     tiny_addons.merged(pipe, tiny_addons.pairs(1), 0.3)

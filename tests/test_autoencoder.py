@@ -49,7 +49,7 @@ def test_another_autoencoder_is_read(checkpoint: Checkpoint, tmp_path: Path, sou
 def test_it_comes_in_the_models_precision(checkpoint: Checkpoint, tmp_path: Path) -> None:
     other = tiny_addons.vae(tmp_path / "vae")
     other.half().save_pretrained(tmp_path / "half", variant="fp16")
-    half = checkpoint.upcast(torch.bfloat16)
+    half = tiny_addons.upcast(checkpoint, torch.bfloat16)
     for path in (tmp_path / "half", tmp_path / "vae" / WEIGHTS):
         vae = load_vae(path, half)
         assert {parameter.dtype for parameter in vae.parameters()} == {torch.bfloat16}

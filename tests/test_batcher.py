@@ -243,3 +243,12 @@ def test_where_one_model_has_room_two_streams_take_turns() -> None:
     assert 10 <= switches <= 25  # not one for every picture
     assert 0.7 < done["A"] / done["B"] < 1.4
     assert max(waited) < 200
+
+
+def test_nobody_stands_back_for_a_model_that_is_being_loaded() -> None:
+    clock, other, mine = Clock(), Item("other", "x", model="b"), Item("mine", "x", model="a")
+    batcher = line(other, mine, clock=clock)
+    assert batcher.newcomers({"a"}) == [mine]
+    clock.now = 300.0
+    assert batcher.newcomers({"a"}) == []
+    assert batcher.newcomers({"a"}, coming="b") == [mine]

@@ -206,19 +206,6 @@ def test_the_hash_is_of_the_weights_that_were_read(folder: Path) -> None:
     assert checkpoint.load(folder, "cpu").hash != first
 
 
-def test_a_copy_in_higher_precision_leaves_the_model_as_it_is(whole: Path) -> None:
-    model = checkpoint.load(whole, "cpu", torch.bfloat16)
-    copy = model.upcast(torch.float32)
-    assert (copy.dtype, copy.unet.dtype, copy.vae.dtype, copy.text_encoder.dtype) == (torch.float32,) * 4
-    assert (model.dtype, model.unet.dtype, model.vae.dtype, model.text_encoder.dtype) == (torch.bfloat16,) * 4
-    assert (copy.hash, copy.device, copy.tokenizer) == (model.hash, model.device, model.tokenizer)
-    assert copy.space.vae is copy.vae
-    assert torch.equal(copy.unet.conv_in.weight, model.unet.conv_in.weight.float())
-    with torch.no_grad():
-        copy.unet.conv_in.weight.zero_()
-    assert model.unet.conv_in.weight.any()
-
-
 @pytest.mark.parametrize(
     "source", ["", "nowhere", "/no/such/folder", "model.safetensors", "owner/model.safetensors", "a/b/c", "https://x/y"]
 )

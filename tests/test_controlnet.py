@@ -94,7 +94,7 @@ def predict(controlnets: ControlNets, model, samples, timesteps, words, uses) ->
 @torch.inference_mode()
 def test_rows_of_one_call_equal_each_alone(checkpoint: Checkpoint, folder: Path) -> None:
     """In fp64, so that nothing hides behind rounding."""
-    exact = checkpoint.upcast(torch.float64)
+    exact = tiny_addons.upcast(checkpoint, torch.float64)
     controlnets = ControlNets(exact)
     one, two = controlnets.get(folder / "one"), controlnets.get(folder / "two")
     images = [controlnets.prepare(picture(seed), 64, 64) for seed in range(4)]
@@ -146,7 +146,7 @@ def test_an_inpainting_model_shows_it_the_latents_alone(controlnets: ControlNets
 
 @torch.inference_mode()
 def test_it_works_in_half_precision(checkpoint: Checkpoint, folder: Path) -> None:
-    half = checkpoint.upcast(torch.bfloat16)
+    half = tiny_addons.upcast(checkpoint, torch.bfloat16)
     controlnets = ControlNets(half)
     net = controlnets.get(folder / "one")
     image = controlnets.prepare(picture(1), 64, 64)

@@ -69,7 +69,7 @@ def test_loading_twice_does_no_harm(checkpoint: Checkpoint, folder: Path, monkey
     tiny_addons.embedding(folder / "zzart.safetensors", 2)
     learned = embeddings.load(checkpoint, folder)
     wanted = read(checkpoint, "zzart zzart_1")
-    higher = checkpoint.upcast(torch.float64)
+    higher = tiny_addons.upcast(checkpoint, torch.float64)
     monkeypatch.setattr(checkpoint.tokenizer, "add_tokens", None)  # which may be in use by now
     assert embeddings.load(higher, folder) == learned
     assert len(checkpoint.tokenizer) == higher.text_encoder.get_input_embeddings().num_embeddings

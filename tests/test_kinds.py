@@ -4,6 +4,7 @@ leaves the others be."""
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,9 @@ from safetensors.torch import save_file
 from studio import Studio, differing, ends, name_of, photo, wish
 
 from webapp.catalogue import Catalogue
-from webapp.engine import checkpoint
+from webapp.engine import checkpoint, upscale
 from webapp.engine.checkpoint import Checkpoint
-from webapp.engine.events import Cancelled, Failed, Finished, Step
+from webapp.engine.events import Cancelled, Failed, Finished, Step, Waiting
 from webapp.errors import ModelError
 from webapp.library import Library
 from webapp.schema import Control, GenerationRequest
@@ -350,7 +351,69 @@ def test_an_upscaler_makes_a_picture_larger_and_its_steps_are_counted(models: Ca
         assert isinstance(end, Finished), end
         assert end.image.size == (64 * scale, 64 * scale)
         steps = [(event.step, event.steps) for event in events if isinstance(event, Step)]
-        assert [step for step, _ in steps] == list(range(1, steps[-1][1] + 1))
+        assert steps == [(step, 22) for step in range(1, 23)]  # as many as an upscaler takes at least, and two before
+        assert end.receipt.request.upscaler == name and end.receipt.model == "model"
+        cats, dogs = (drawn(studio, wish(**QUICK, upscaler=name, prompt=f"a {word}")).image for word in ("cat", "dog"))
+        assert differing(cats, end.image) == 0 and differing(cats, dogs) > 0
+
+
+def test_after_a_second_pass_and_under_a_mask_the_whole_picture_is_enlarged(models: Callable, library: Library) -> None:
+    for studio in working(models("SD 2 v"), library):
+        second = drawn(studio, wish(**QUICK, hires_scale=1.5, upscaler="x2"))
+        assert second.image.size == (192, 192)
+        masked = drawn(studio, wish(**QUICK, image=name_of(PHOTO), mask=name_of(MASK), only_masked=True, upscaler="x4"))
+        assert masked.image.size == (256, 256)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"upscaler": "x4", "width": 1024}, "1024 x 1024 pixels are too many to be made 4 times as large by x4."),
+        ({"upscaler": "x4", "width": 512, "hires_scale": 2}, "1024 x 1024 pixels are too many to be made 4 times as large by x4."),
+        ({"upscale": 4, "width": 1024, "hires_scale": 4}, "4096 x 4096 pixels are too many to be made 4 times as large by lanczos."),
+        ({"upscaler": "nobody"}, "There is no upscaler called nobody. There are: lanczos, x2, x4, x4-upscaler, x2-latent-upscaler."),
+    ],
+)
+def test_what_cannot_be_enlarged_is_told_before_it_is_drawn(
+    models: Callable, library: Library, tmp_path: Path, changes: dict[str, Any], sentence: str
+) -> None:
+    for studio in working(models("SD 2 v"), library, Catalogue(tmp_path)):
+        size = {"height": changes["width"]} if "width" in changes else {}
+        assert refused(studio, wish(**{**QUICK, **changes, **size})).startswith(sentence)
+        assert not studio.calls
+        assert isinstance(drawn(studio, wish(**QUICK)), Finished)
+
+
+def test_others_draw_while_an_upscaler_is_fetched(models: Callable, library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    there, find = threading.Event(), upscale.find
+    monkeypatch.setattr(upscale, "find", lambda *names: there.wait(60) and find(*names))  # as long as a download takes
+    for studio in working(models("SD 2 v"), library):
+        drawing = studio.engine.submit(wish(**QUICK, upscaler="x4"))
+        seen: list[object] = []
+        for event in drawing:
+            seen.append(event)
+            if isinstance(event, Step) and event.step == 2:
+                assert isinstance(drawn(studio, wish(**QUICK)), Finished)
+                assert not there.is_set()
+                there.set()
+        assert isinstance(seen[-1], Finished) and not any(isinstance(event, Waiting) for event in seen[2:])
+
+
+def test_a_picture_that_waits_for_its_upscaler_can_be_taken_back(
+    models: Callable, library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there, find = threading.Event(), upscale.find
+    monkeypatch.setattr(upscale, "find", lambda *names: there.wait(60) and find(*names))
+    for studio in working(models("SD 2 v"), library):
+        drawing = studio.engine.submit(wish(**QUICK, upscaler="x4"))
+        events = []
+        for event in drawing:
+            events.append(event)
+            if isinstance(event, Step) and event.step == 2:
+                drawing.cancel()
+        assert isinstance(events[-1], Cancelled)
+        there.set()
+        assert isinstance(drawn(studio, wish(**QUICK)), Finished)
 
 
 def test_others_draw_while_one_is_enlarged_and_it_can_be_taken_back(models: Callable, library: Library) -> None:

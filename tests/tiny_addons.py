@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import ldm
@@ -15,6 +17,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from webapp.engine.checkpoint import Checkpoint, load
+from webapp.engine.latents import LatentSpace
 
 Pair = tuple[torch.Tensor, torch.Tensor, float]  # down (r, in, ..), up (out, r, ..), alpha
 
@@ -22,6 +25,12 @@ Pair = tuple[torch.Tensor, torch.Tensor, float]  # down (r, in, ..), up (out, r,
 def checkpoint(path: Path) -> Checkpoint:
     """The tiny model, loaded as the app loads one, in fp32."""
     return load(tiny.folder(path), "cpu", torch.float32)
+
+
+def upcast(model: Checkpoint, dtype: torch.dtype) -> Checkpoint:
+    """A whole copy in another precision."""
+    parts = {part: copy.deepcopy(getattr(model, part)).to(dtype) for part in ("unet", "vae", "text_encoder")}
+    return replace(model, **parts, dtype=dtype, space=LatentSpace(parts["vae"]))
 
 
 def pairs(seed: int = 0, varied: bool = False, convolutions: bool = True) -> dict[str, dict[str, Pair]]:

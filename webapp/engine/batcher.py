@@ -62,14 +62,14 @@ class Batcher(Generic[T]):
         self._turns = [*others, shape]
         return groups[shape][: self._cap(shape)]
 
-    def newcomers(self, ready: Collection[str]) -> list[T]:
-        """Who may be begun now, in the order they came."""
+    def newcomers(self, ready: Collection[str], coming: str | None = None) -> list[T]:
+        """Who may be begun now, in the order they came. Nobody stands back for the model that is `coming`: it is being loaded already."""
         self._watch(ready)
         begun = sum(item.shape is not None for item in self.line)
         found: list[T] = []
         for item in self.line:
             if item.model not in ready:
-                if self._clock() - self._missed[item.model] > self.patience:
+                if item.model != coming and self._clock() - self._missed[item.model] > self.patience:
                     break
             elif item.shape is None:
                 found.append(item)
@@ -79,9 +79,9 @@ class Batcher(Generic[T]):
         """The model to have next: that of the first in line whose own is not at hand."""
         return next((item.model for item in self.line if item.model not in ready), None)
 
-    def busy(self, ready: Collection[str]) -> set[str]:
+    def busy(self, ready: Collection[str], coming: str | None = None) -> set[str]:
         """The models of what is begun, or may be now."""
-        return {item.model for item in self.line if item.shape is not None} | {item.model for item in self.newcomers(ready)}
+        return {item.model for item in self.line if item.shape is not None} | {item.model for item in self.newcomers(ready, coming)}
 
     def _watch(self, ready: Collection[str]) -> None:
         if not self._ready.issuperset(ready):

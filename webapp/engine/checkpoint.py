@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -56,11 +55,6 @@ class Checkpoint:
     dtype: torch.dtype
     defaults: Defaults
     space: LatentSpace
-
-    def upcast(self, dtype: torch.dtype) -> Checkpoint:
-        """A whole copy in the precision `dtype` on the same device, to draw again what overflowed in this one."""
-        unet, vae, text_encoder = (copy.deepcopy(part).to(dtype) for part in (self.unet, self.vae, self.text_encoder))
-        return replace(self, unet=unet, vae=vae, text_encoder=text_encoder, dtype=dtype, space=LatentSpace(vae))
 
 
 def load(

@@ -55,7 +55,6 @@ class Engine:
         self._sources = Sources(checkpoint, self.library, catalogue)
         self._shelf = Shelf(self._sources.load, self._notify)
         self._shelf.models[""] = Model(checkpoint, self.library)
-        self._upscalers: dict[str, upscale.Upscaler] = {}
         self._sharing = Sharing(max_batch)
         self._batcher: Batcher[Picture] = Batcher(self._sharing.cap, room=2 * max_batch if max_batch else ROOM)
         self._changed = threading.Condition()
@@ -137,7 +136,7 @@ class Engine:
                     return False
                 self._tell_places()
                 self._shelf.keep_precise({picture.model for picture in self._batcher.line})
-                busy = self._batcher.busy(self._shelf.models)
+                busy = self._batcher.busy(self._shelf.models, self._shelf.loading)
                 if wanted := self._batcher.wanted(self._shelf.models):
                     self._shelf.want(wanted, busy)
                 if busy:
@@ -147,9 +146,10 @@ class Engine:
     def _begin_newcomers(self) -> None:
         """Makes tasks of those whose time has come, for about as long as a step takes, so that whoever is being drawn is not held up."""
         end = time.monotonic() + self._pace
-        for picture in self._batcher.newcomers(self._shelf.models):
+        for picture in self._batcher.newcomers(self._shelf.models, self._shelf.loading):
             with self._failing([picture]):
                 healing.begin(picture, self._shelf.get(picture.model))
+                upscale.foresee(picture.request, picture.outcome, self.library, self._catalogue)
             if time.monotonic() > end:
                 break
         self._sharing.learn_crowded(picture.shape for picture in self._batcher.line if picture.shape)
@@ -182,7 +182,7 @@ class Engine:
     def _make_room(self, group: list[Picture]) -> None:
         """After memory ran out in a step: models that nobody uses leave; then fewer share a step; then who is alone is told what fits."""
         memory.tidy()
-        if self._shelf.spare(self._batcher.busy(self._shelf.models)):
+        if self._shelf.spare(self._batcher.busy(self._shelf.models, self._shelf.loading)):
             return
         if len(group) > 1:
             log.warning("Memory is short: %d pictures instead of %d share a step now", len(group) // 2, len(group))
@@ -213,16 +213,9 @@ class Engine:
                         self._hand_out(picture, healing.image(picture, pixels.get(picture)))
 
     def _hand_out(self, picture: Picture, image: Image.Image) -> None:
-        """The picture's end, unless an upscaler has begun with it."""
-        if whole := picture.upscaled(image, self._upscaler):
+        """The picture's end, unless it goes on to an upscaler."""
+        if whole := picture.upscaled(image):
             self._end(picture, Finished, whole, picture.receipt())
-
-    def _upscaler(self, name: str) -> upscale.Upscaler:
-        if name not in self._upscalers:
-            self._upscalers.clear()  # before the next is loaded
-            path, own = upscale.find(name, self.library, self._catalogue), self._sources.own
-            self._upscalers[name] = upscale.Upscaler.load(path, own.device, own.dtype)
-        return self._upscalers[name]
 
     def _tell_progress(self, picture: Picture) -> None:
         picture.tell(Step, *picture.progress)

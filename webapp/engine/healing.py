@@ -15,6 +15,7 @@ from webapp.engine.model import Model
 from webapp.engine.picture import Picture
 from webapp.engine.sources import PRECISE, higher
 from webapp.engine.task import Start, Task
+from webapp.engine.upscale import Upscaler
 
 DECODED_AGAIN = "It came out blank at first, and was decoded again in float32."
 DRAWN_AGAIN = "It came out blank at first, and was drawn again in float32."
@@ -22,9 +23,12 @@ IN_TILES = "Memory was short: the autoencoder worked in tiles, which can be seen
 T = TypeVar("T")
 
 
-def begin(picture: Picture, model: Model) -> None:
-    """The first pass with `model`; if memory is short, what it starts from is encoded in tiles. Raises AppError."""
-    if picture.request.image:
+def begin(picture: Picture, model: Model | Upscaler) -> None:
+    """The first pass with `model`; if memory is short, what it starts from is encoded in tiles. Of a drawn picture, its upscaler's.
+    Raises AppError."""
+    if picture.drawn:
+        picture.enlarge(model)
+    elif picture.request.image:
         tiled_if_short(picture, model.space(picture.request.vae), lambda: picture.begin(model))
     else:
         picture.begin(model)

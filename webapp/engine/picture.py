@@ -34,6 +34,8 @@ class Picture:
         self.notes: list[str] = []
         self.task: Task | None = None
         self.run: upscale.Run | None = None
+        self.drawn: Image.Image | None = None  # waits for its upscaler
+        self._written: Receipt | None = None  # as long as there is no task to write it from
         self._hires = False
         self._steps = 0  # of the passes before the one in progress
 
@@ -51,16 +53,26 @@ class Picture:
     @property
     def progress(self) -> tuple[int, int]:
         """Steps done, and steps in all as far as is known, of all passes."""
-        now = self.run or self.task
-        if now is None:
+        now, request = self.run or self.task, self.request
+        if now is None and not self.drawn:
             return 0, 0
-        later = max(1, int((self.request.hires_steps or self.request.steps) * self.request.hires_strength)) if self._hires else 0
-        return self._steps + now.step, self._steps + now.steps + later
+        later = max(1, int((request.hires_steps or request.steps) * request.hires_strength)) if self._hires else 0
+        if request.upscaler != upscale.LANCZOS and not self.run:
+            later += upscale.steps(request.steps)
+        done, whole = (now.step, now.steps) if now else (0, 0)
+        return self._steps + done, self._steps + whole + later
 
     @property
     def size(self) -> tuple[int, int]:
         """What is being drawn, width and height in pixels."""
         return self._start.width, self._start.height
+
+    @property
+    def outcome(self) -> tuple[int, int]:
+        """What will be there to enlarge, width and height in pixels; after `begin`."""
+        if self._canvas and self._canvas.weight:
+            return self._canvas.whole.size
+        return self._larger() if self._hires else self.size
 
     def tell(self, kind: Callable[..., Event], *facts: object) -> None:
         self.drawing.tell(kind(self.index, *facts))
@@ -91,14 +103,14 @@ class Picture:
 
     def again(self, model: str) -> None:
         """Back to the line, to be drawn from the beginning with `model`."""
-        self.model, self.task, self.run, self._steps = model, None, None, 0
+        self.model, self.task, self._steps = model, None, 0
 
     def second_pass(self, drawn: Callable[[], Image.Image]) -> bool:
         """Begins the hires pass if there is one to come: larger, from what the first pass made, which `drawn` decodes."""
         if not self._hires:
             return False
         self._hires, task, request = False, self.task, self.request
-        width, height = (max(64, round(side * request.hires_scale / 8) * 8) for side in (self._start.width, self._start.height))
+        width, height = self._larger()
         start = replace(
             self._start, width=width, height=height, steps=request.hires_steps or request.steps, strength=request.hires_strength
         )
@@ -112,24 +124,29 @@ class Picture:
         self._steps += task.steps
         return True
 
-    def upscaled(self, image: Image.Image, upscaler: Callable[[str], upscale.Upscaler]) -> Image.Image | None:
-        """The drawn picture, put back into the one it came from and enlarged; None when an upscaler's `run` has begun with it."""
+    def _larger(self) -> tuple[int, int]:
+        width, height = (max(64, round(side * self.request.hires_scale / 8) * 8) for side in (self._start.width, self._start.height))
+        return width, height
+
+    def upscaled(self, image: Image.Image) -> Image.Image | None:
+        """The drawn picture, put back into the one it came from and enlarged; None when it is back in line for its upscaler."""
         request = self.request
         if self._canvas:
             image = self._canvas.finish(image)
-        if request.upscale > 1 and request.upscaler == "lanczos":
-            image = upscale.lanczos(image, request.upscale)
-        elif request.upscaler != "lanczos":
-            words, _ = prompt.loras(request.prompt)
-            self._steps += self.task.steps
-            self.run = upscaler(request.upscaler).begin(
-                image, words, request.negative_prompt, request.seed, request.steps, request.guidance
-            )
-            return None
-        return image
+        if request.upscaler == upscale.LANCZOS:
+            return upscale.lanczos(image, request.upscale) if request.upscale > 1 else image
+        self.drawn, self._written = image, self.receipt()
+        self._steps += self.task.steps
+        self.model, self.task = upscale.KEY + request.upscaler, None
+        return None
+
+    def enlarge(self, upscaler: upscale.Upscaler) -> None:
+        """Begins what makes the drawn picture larger. Raises DrawingFailed."""
+        request, (words, _) = self.request, prompt.loras(self.request.prompt)
+        self.run = upscaler.begin(self.drawn, words, request.negative_prompt, request.seed, upscale.steps(request.steps))
 
     def receipt(self) -> Receipt:
-        return receipts.write(self.request, self.task, tuple(self.notes))
+        return self._written or receipts.write(self.request, self.task, tuple(self.notes))
 
 
 def _map(control: Control, start: Image.Image | None, handed: Mapping[str, Image.Image]) -> Image.Image:

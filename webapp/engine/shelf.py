@@ -1,4 +1,4 @@
-"""Which models are loaded: as many as memory allows, the least recently used leaving first. Loading happens beside the drawing."""
+"""Which models and upscalers are loaded: as many as memory allows, the least recently used leaving first. Loading happens beside the drawing."""
 
 from __future__ import annotations
 
@@ -7,11 +7,15 @@ import threading
 from collections.abc import Callable, Collection
 from queue import Empty, SimpleQueue
 
+import torch
+
 from webapp.engine.memory import free, tidy
 from webapp.engine.model import Model
 from webapp.engine.sources import PRECISE
+from webapp.engine.upscale import Upscaler
 from webapp.errors import AppError
 
+Loaded = Model | Upscaler
 log = logging.getLogger(__name__)
 
 
@@ -22,13 +26,13 @@ class Shelf:
     them, or their memory stays taken when they leave. `loading` is the key of what is on its way.
     """
 
-    def __init__(self, load: Callable[[str], Model], changed: Callable[[], None]) -> None:
-        self.models: dict[str, Model] = {}
+    def __init__(self, load: Callable[[str], Loaded], changed: Callable[[], None]) -> None:
+        self.models: dict[str, Loaded] = {}
         self.loading: str | None = None
         self._load, self._changed = load, changed
-        self._ended: SimpleQueue[tuple[str, Model | str]] = SimpleQueue()
+        self._ended: SimpleQueue[tuple[str, Loaded | str]] = SimpleQueue()
 
-    def get(self, key: str) -> Model:
+    def get(self, key: str) -> Loaded:
         self.models[key] = self.models.pop(key)
         return self.models[key]
 
@@ -75,7 +79,7 @@ class Shelf:
 
     def _fetch(self, key: str) -> None:
         try:
-            result: Model | str = self._load(key)
+            result: Loaded | str = self._load(key)
         except AppError as error:
             result = error.sentence
         except Exception:
@@ -88,10 +92,14 @@ class Shelf:
         """Whether a model as large as the largest here would find room, in float32 as it is read, and a quarter more to draw in. A
         guess: what the next one needs is known only when it is loaded. Where nothing is loaded it is tried in any case."""
         largest = max(self.models.values(), key=_numbers, default=None)
-        return largest is None or free(largest.checkpoint.device) > 5 * _numbers(largest)
+        return largest is None or free(_parts(largest)[0].device) > 5 * _numbers(largest)
 
 
-def _numbers(model: Model) -> int:
+def _numbers(loaded: Loaded) -> int:
     """How many its weights are."""
-    parts = (model.checkpoint.unet, model.checkpoint.vae, model.checkpoint.text_encoder)
-    return sum(weight.numel() for part in parts for weight in part.parameters())
+    return sum(weight.numel() for part in _parts(loaded) for weight in part.parameters())
+
+
+def _parts(loaded: Loaded) -> tuple[torch.nn.Module, ...]:
+    whole = loaded.checkpoint if isinstance(loaded, Model) else loaded.pipe
+    return whole.unet, whole.vae, whole.text_encoder

@@ -1,4 +1,4 @@
-"""From the name of a model in a request to the model itself, on the engine's device. A name is looked up here and nowhere else."""
+"""From the name of a model or upscaler in a request to itself, on the engine's device. A name is looked up here and nowhere else."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from pathlib import Path
 import torch
 
 from webapp.catalogue import PREDICTIONS, Catalogue
-from webapp.engine import checkpoint
+from webapp.engine import checkpoint, upscale
 from webapp.engine.checkpoint import Checkpoint
 from webapp.engine.latents import LatentSpace
 from webapp.engine.model import Model
+from webapp.engine.upscale import Upscaler
 from webapp.errors import InvalidRequest
 from webapp.library import Library
 
@@ -35,12 +36,16 @@ class Sources:
             return name
         return "" if _place(source) == _place(self.own.source) else key
 
-    def load(self, key: str) -> Model:
-        """The model of that key, in the precision of the engine's own, or in float32 if the key ends in PRECISE. Raises AppError.
+    def load(self, key: str) -> Model | Upscaler:
+        """The model of that key, in the precision of the engine's own, or in float32 if the key ends in PRECISE; or the upscaler, if it
+        begins with `upscale.KEY`. Raises AppError.
 
         It is read on the CPU in float32 and then converted: to read it in another, the libraries change torch's default for the
         whole process, and who draws meanwhile would get other noise.
         """
+        if key.startswith(upscale.KEY):
+            folder = upscale.find(key.removeprefix(upscale.KEY), self._library, self._catalogue)
+            return Upscaler.load(folder, self.own.device, self.own.dtype)
         plain = key.removesuffix(PRECISE)
         _, source, prediction = self._find(plain)
         read = checkpoint.load(source, "cpu", torch.float32, prediction=prediction)

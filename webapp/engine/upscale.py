@@ -19,8 +19,10 @@ from webapp.engine import building, hub, samplers
 from webapp.engine.latents import LatentSpace, finished
 from webapp.errors import DrawingFailed, InvalidRequest, ModelError
 from webapp.library import Library
+from webapp.schema import GenerationRequest
 
 LANCZOS = "lanczos"
+KEY = "\0upscaler "  # begins the shelf's key of one; no name has a NUL
 MAX_PIXELS = 3072 * 3072  # of an upscaler's result: what SD 2.1 draws at its native size, four times enlarged
 MAX_INTERPOLATED = 8192 * 8192  # the largest picture that can be asked for, four times enlarged
 FEWEST_STEPS = 20  # of an upscaler, as the x2 one's card has it: a distilled model's two steps are none for it
@@ -76,6 +78,15 @@ def check(name: str, scale: float, width: int, height: int) -> None:
             f"{width} x {height} pixels are too many to be made {scale:g} times as large by {name}. "
             f"It takes pictures of up to {most} x {most} pixels for that."
         )
+
+
+def foresee(request: GenerationRequest, size: tuple[int, int], library: Library, catalogue: Catalogue | None = None) -> None:
+    """Raise at once what enlarging the request's picture of `size` would raise once it is drawn: InvalidRequest for an upscaler that is
+    not there, ModelError for one that is none, DrawingFailed for too many pixels."""
+    if request.upscaler != LANCZOS:
+        check(request.upscaler, scale(request.upscaler, library, catalogue), *size)
+    elif request.upscale > 1:
+        check(LANCZOS, request.upscale, *size)
 
 
 @dataclass(frozen=True, eq=False)
