@@ -137,7 +137,8 @@ class Engine:
                 self._tell_places()
                 self._shelf.keep_precise({picture.model for picture in self._batcher.line})
                 busy = self._batcher.busy(self._shelf.models, self._shelf.loading)
-                if wanted := self._batcher.wanted(self._shelf.models):
+                wanted = self._batcher.wanted(self._shelf.models)
+                if wanted is not None:  # "" is the own model
                     self._shelf.want(wanted, busy)
                 if busy:
                     return True
