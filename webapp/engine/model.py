@@ -3,6 +3,7 @@ share."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +25,8 @@ from webapp.schema import GenerationRequest
 if TYPE_CHECKING:
     from webapp.engine.task import Task
 
+_SAVED_LORA = "pytorch_lora_weights.safetensors"  # diffusers' name for the one file in a folder
+
 
 class Model:
     """`notices` are what its user should know of its add-ons; `knees` how many tasks of a latent shape share a step, as measured."""
@@ -37,12 +40,12 @@ class Model:
         self.knees: dict[tuple[int, int], int] = {}
         self._spaces: dict[str, LatentSpace] = {"": checkpoint.space}
 
-    def loras_of(self, request: GenerationRequest) -> tuple[str, tuple[tuple[Path, float], ...]]:
-        """The prompt without its `<lora:..>` tags, and their files and weights. Raises InvalidRequest, ModelError."""
+    def loras_of(self, request: GenerationRequest) -> tuple[str, tuple[tuple[Path, float], ...], list[str]]:
+        """The prompt without its `<lora:..>` tags, their files and weights, and sentences on what of them does not fit this model.
+        Raises InvalidRequest, ModelError."""
         words, tags = prompt.loras(request.prompt)
-        signature = tuple((self.library.path("loras", name), weight) for name, weight in tags)
-        self.adapters.load(signature)
-        return words, signature
+        signature = tuple((_lora_file(self.library.path("loras", name)), weight) for name, weight in tags)
+        return words, signature, self.adapters.load(signature)
 
     def control(self, name: str, shown: Image.Image, width: int, height: int) -> tuple[torch.nn.Module, torch.Tensor]:
         """The ControlNet `name` and what it is shown, (1, 3, height, width). Raises InvalidRequest, ModelError."""
@@ -51,13 +54,14 @@ class Model:
 
     def add_ons(self, request: GenerationRequest, loras: Sequence[tuple[Path, float]]) -> dict[str, str]:
         """What was used beside the checkpoint, by name, with the SHA-256 of its files."""
-        used = {path.stem: self.adapters.hash(path) for path, _ in loras}
-        words = f"{request.prompt} {request.negative_prompt}".casefold()
-        used |= {word: hash for word, hash in self.embeddings.items() if word in words}
+        used = {path.parent.name if path.name == _SAVED_LORA else path.stem: self.adapters.hash(path) for path, _ in loras}
+        words = f"{prompt.loras(request.prompt)[0]} {request.negative_prompt}".casefold()
+        used |= {word: hash for word, hash in self.embeddings.items() if re.search(rf"(?<!\w){re.escape(word)}(?!\w)", words)}
         nets = [("controlnets", control.model) for control in request.controls]
         for kind, name in [*nets, *([("vaes", request.vae)] if request.vae else [])]:
             path = self.library.path(kind, name)
-            used[name] = sha256(*(sorted(path.glob("*.safetensors")) if path.is_dir() else [path]))
+            inner = path / "vae" if kind == "vaes" and (path / "vae").is_dir() else path  # a whole model's, which may lend its own
+            used[name] = sha256(*(sorted(inner.glob("*.safetensors")) if path.is_dir() else [path]))
         return used
 
     def space(self, vae: str) -> LatentSpace:
@@ -85,6 +89,11 @@ class Model:
                 return_dict=False,
             )[0]
         return noise.split(counts)
+
+
+def _lora_file(path: Path) -> Path:
+    """A LoRA may lie in a folder, as diffusers saves it."""
+    return path / _SAVED_LORA if (path / _SAVED_LORA).is_file() else path
 
 
 def _each_row(tasks: Sequence[Task], fact: Callable[[Task], tuple]) -> list[tuple]:

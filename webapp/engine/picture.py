@@ -99,7 +99,7 @@ class Picture:
         self._start = replace(start, maps=tuple(_map(control, start.image, handed) for control in request.controls))
         self._hires = request.hires_scale > 1 and start.mask is None
         self.task = Task(request, self._start, model)
-        self.notes.extend(note for note in self.task.conditioning.notes if note not in self.notes)
+        self.notes.extend(note for note in self.task.notes if note not in self.notes)
 
     def again(self, model: str) -> None:
         """Back to the line, to be drawn from the beginning with `model`."""

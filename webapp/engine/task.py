@@ -34,7 +34,8 @@ class Task:
     """Drawn step by step: the UNet is called on `sample`, `timestep` and `embeddings`, and what it says goes to `advance`.
 
     `sample` has `rows` equal rows: two with guidance (the negative prompt's, then the prompt's), one at guidance 1 or less. `loras`
-    and `uses` are in force for all of them. Follows diffusers' StableDiffusionPipeline, -Img2ImgPipeline and -InpaintPipeline.
+    and `uses` are in force for all of them; `notes` are sentences for the picture's owner. Follows diffusers' StableDiffusionPipeline,
+    -Img2ImgPipeline and -InpaintPipeline.
     """
 
     def __init__(self, request: GenerationRequest, start: Start, model: Model) -> None:
@@ -47,10 +48,11 @@ class Task:
         first = 0 if _from_noise(start) else samplers.skipped(self.scheduler, start.steps, start.strength)
         self.timesteps = self.scheduler.timesteps[first:]
         self.step, self.steps = 0, len(self.timesteps)
-        words, self.loras = model.loras_of(request)
+        words, self.loras, notices = model.loras_of(request)
         self.conditioning = model.conditioner.condition(
             words, request.negative_prompt, guided=guided, steps=self.steps, clip_skip=request.clip_skip, loras=self.loras
         )
+        self.notes = (*self.conditioning.notes, *notices)
         self.generator = torch.Generator("cpu").manual_seed(request.seed)
         self.latents = self._begin(start)  # (1, channels, h, w)
         self._controls = [
