@@ -89,8 +89,11 @@ class Reference:
             parts["vae"] = diffusers.AutoencoderKL.from_pretrained(self.library.path("vaes", request.vae))
         start = "mask" if request.mask else "image" if request.image else "noise"
         pipe = PIPELINES[bool(request.controls), start](**parts, requires_safety_checker=False)
-        for name in loras:
-            pipe.load_lora_weights(self.library.path("loras", name), adapter_name=name)
+        try:
+            for name in loras:
+                pipe.load_lora_weights(self.library.path("loras", name), adapter_name=name)
+        except IndexError:  # as 0.39 with 5.13
+            pytest.skip("this version of diffusers cannot read LoRAs of this version of transformers' text encoders")
         if loras:
             pipe.set_adapters(list(loras), list(loras.values()))
         for path in learned:

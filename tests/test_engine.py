@@ -19,6 +19,8 @@ from webapp.engine.events import Cancelled, Event, Failed, Finished, Preview, St
 from webapp.errors import DrawingFailed
 from webapp.schema import GenerationRequest
 
+pytestmark = pytest.mark.filterwarnings("ignore:Should have t[ab]")  # torchsde's rounding
+
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:

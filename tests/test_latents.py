@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import tiny
 import torch
-from diffusers import AutoencoderKL
+from diffusers import AutoencoderKL, StableDiffusionInpaintPipeline
 from PIL import Image, ImageDraw
+from studio import photo
 
 from webapp.engine.checkpoint import BUILTIN
 from webapp.engine.latents import LatentSpace, finished
@@ -51,6 +52,35 @@ def test_pictures_are_the_pipelines(pipe, space: LatentSpace) -> None:
     for image, wanted in zip(images, pipe.image_processor.postprocess(decoded), strict=True):
         assert image.size == wanted.size == (128, 64)
         assert image.tobytes() == wanted.tobytes()
+
+
+@pytest.mark.parametrize("painted", [False, True])
+@torch.inference_mode()
+def test_an_image_is_encoded_as_the_pipelines_do(pipe, space: LatentSpace, painted: bool) -> None:
+    """Under a mask it is grey to StableDiffusionInpaintPipeline."""
+    image, hidden = photo(3, 128, 64), Image.new("L", (128, 64))
+    hidden.paste(255, (16, 0, 61, 40))
+    parts = {**pipe.components, "image_encoder": None}
+    inpaint = StableDiffusionInpaintPipeline(**parts, requires_safety_checker=False)
+    pixels = inpaint.image_processor.preprocess(image, height=64, width=128)
+    if painted:
+        pixels = pixels * (inpaint.mask_processor.preprocess(hidden, height=64, width=128) < 0.5)
+    wanted = inpaint._encode_vae_image(pixels, torch.Generator("cpu").manual_seed(3))
+    latents = space.encode(image, torch.Generator("cpu").manual_seed(3), hidden if painted else None)
+    assert latents.shape == (1, 4, 8, 16)
+    assert torch.equal(latents, wanted)
+
+
+@torch.inference_mode()
+def test_tiles_make_nearly_the_same_picture(space: LatentSpace) -> None:
+    space.vae.tile_latent_min_size, space.vae.tile_sample_min_size = 16, 128  # it is trained at 64 pixels, and so are its tiles
+    latents = space.noise(256, 192, torch.Generator("cpu").manual_seed(3))
+    whole = space.decode(latents)
+    with space.tiled():
+        tiles = space.decode(latents)
+    assert not torch.equal(tiles, whole)
+    assert np.corrcoef(tiles.flatten(), whole.flatten())[0, 1] > 0.9
+    assert torch.equal(space.decode(latents), whole)
 
 
 @torch.inference_mode()
