@@ -23,7 +23,7 @@ def test_it_ends_with_the_last_of_its_pictures() -> None:
         Step(0, 1, 2),
         Failed(1, "Sorry."),
         Cancelled(2),
-        Finished(0, Image.new("RGB", (8, 8)), RECEIPT),
+        Finished(0, Image.new("RGB", (8, 8)), RECEIPT, 1.0),
     ]
     for event in [*told, Step(0, 2, 2)]:
         drawing.tell(event)

@@ -148,7 +148,7 @@ class Engine:
         """Makes tasks of those whose time has come, for about as long as a step takes, so that whoever is being drawn is not held up."""
         end = time.monotonic() + self._pace
         for picture in self._batcher.newcomers(self._shelf.models, self._shelf.loading):
-            with self._failing([picture]):
+            with self._failing([picture]), _timed([picture]):
                 healing.begin(picture, self._shelf.get(picture.model))
                 upscale.foresee(picture.request, picture.outcome, self.library, self._catalogue)
             if time.monotonic() > end:
@@ -158,7 +158,7 @@ class Engine:
     def _step(self, group: list[Picture]) -> None:
         """One step for each of `group`, in one call of the UNet; in none if memory does not suffice."""
         start, short = time.monotonic(), False
-        with self._failing(group):
+        with self._failing(group), _timed(group):
             if group and group[0].run:
                 group[0].run.advance()
                 group[0].tell(Step, *group[0].progress)
@@ -201,14 +201,15 @@ class Engine:
         for picture in pictures:
             with self._failing([picture]):
                 if picture.run:
-                    self._end(picture, Finished, picture.run.image(), picture.receipt())
+                    self._end(picture, Finished, picture.run.image(), picture.receipt(), picture.seconds)
                 elif healing.overflowed(picture):
                     healing.draw_again(picture)
                 elif not picture.second_pass(lambda picture=picture: healing.image(picture)):
                     drawn.setdefault(picture.request.vae, []).append(picture)
         for together in drawn.values():
             with self._failing(together):
-                pixels = healing.decode_together(together)
+                with _timed(together):
+                    pixels = healing.decode_together(together)
                 for picture in together:
                     with self._failing([picture]):
                         self._hand_out(picture, healing.image(picture, pixels.get(picture)))
@@ -216,7 +217,7 @@ class Engine:
     def _hand_out(self, picture: Picture, image: Image.Image) -> None:
         """The picture's end, unless it goes on to an upscaler."""
         if whole := picture.upscaled(image):
-            self._end(picture, Finished, whole, picture.receipt())
+            self._end(picture, Finished, whole, picture.receipt(), picture.seconds)
 
     def _tell_progress(self, picture: Picture) -> None:
         picture.tell(Step, *picture.progress)
@@ -245,6 +246,17 @@ class Engine:
         except Exception as error:
             for picture in [picture for picture in pictures if picture in self._batcher.line]:
                 self._end(picture, Failed, _sentence(error))
+
+
+@contextmanager
+def _timed(pictures: Sequence[Picture]) -> Iterator[None]:
+    """What takes its time within is put to the account of these, in equal shares."""
+    start = time.monotonic()
+    try:
+        yield
+    finally:
+        for picture in pictures:
+            picture.seconds += (time.monotonic() - start) / len(pictures)
 
 
 def _sentence(error: Exception) -> str:

@@ -41,11 +41,13 @@ class Preview:
 
 @dataclass(frozen=True)
 class Finished:
-    """`receipt.request` draws this very picture again, alone: every field filled in, `count` 1."""
+    """`receipt.request` draws this very picture again, alone: every field filled in, `count` 1. `seconds` of the engine's time went
+    into it: its beginning, its share of each step, its decoding."""
 
     index: int
     image: Image.Image
     receipt: Receipt
+    seconds: float
 
 
 @dataclass(frozen=True)

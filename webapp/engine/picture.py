@@ -31,6 +31,7 @@ class Picture:
         self.came = time.monotonic()
         self.previewed = 0.0  # by time.monotonic
         self.ahead = -1  # as last told
+        self.seconds = 0.0  # of the engine's time
         self.notes: list[str] = []
         self.task: Task | None = None
         self.run: upscale.Run | None = None
