@@ -14,13 +14,18 @@ function ordinal(n) {
   return n + ending;
 }
 
+function about(seconds, words) {
+  if (!seconds || seconds < 2) return "";
+  return seconds < 90 ? `${words} ${Math.round(seconds)} s` : `${words} ${Math.round(seconds / 60)} min`;
+}
+
 function progressOf(job, picture) {
   if (picture.error) return picture.error;
   if (picture.id) return "";
   if (job.state === "failed") return job.error;
   if (job.state === "cancelled") return "Cancelled.";
-  if (job.state === "queued") return job.ahead === 0 ? "Next in turn" : `${ordinal(job.ahead + 1)} in turn`;
-  if (picture.step) return `Step ${picture.step} of ${picture.steps}`;
+  if (job.state === "queued") return (job.ahead === 0 ? "Next in turn" : `${ordinal(job.ahead + 1)} in turn`) + about(job.starts, ", begins in about");
+  if (picture.step) return `Step ${picture.step} of ${picture.steps}` + about(job.ends, ", ready in about");
   return picture.ahead ? `${picture.ahead} before it` : "About to start";
 }
 

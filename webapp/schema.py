@@ -307,6 +307,8 @@ class JobView(BaseModel):
     height: int
     created: float  # seconds since 1970
     pictures: list[PictureView]
+    starts: float | None = None  # about so many seconds from now; None when that is not known, or over
+    ends: float | None = None
 
 
 class ModelView(BaseModel):

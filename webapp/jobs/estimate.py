@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from webapp.schema import GenerationRequest
+from webapp.schema import Defaults, GenerationRequest
 
 RECENT = 0.3  # how much the latest picture counts against those before it
 Kind = tuple[str, int, int, bool]  # model, width, height in pixels, guided
@@ -21,6 +21,16 @@ class Pace:
         known = self._seconds.get(kind)
         latest = seconds / max(1, steps)
         self._seconds[kind] = latest if known is None else (1 - RECENT) * known + RECENT * latest
+
+    def left(self, request: GenerationRequest, defaults: Defaults, step: int = 0, steps: int = 0) -> float | None:
+        """The seconds a picture still needs after `step` of its `steps`; before these are known, as many as it asks for."""
+        request = request.model_copy(update={name: value for name, value in defaults if getattr(request, name) is None})
+        a_step = self.step(kind(request))
+        if a_step is None:
+            return None
+        assert request.steps
+        asked = request.steps if not request.image or request.strength is None else max(1, int(request.steps * request.strength))
+        return a_step * max(0, (steps or asked) - step)
 
     def step(self, kind: Kind) -> float | None:
         """Seconds; of a size not drawn yet by its area, from the nearest one of the same model. None when nothing is known."""

@@ -12,6 +12,7 @@ from PIL import Image
 
 from webapp import metadata, plan
 from webapp.errors import Busy, InvalidRequest, NotFound
+from webapp.jobs.estimate import Pace, finish_times
 from webapp.jobs.events import Events
 from webapp.jobs.files import Files
 from webapp.jobs.store import CANCELLED, FAILED, QUEUED, Job, Picture, Store, new_id
@@ -41,6 +42,8 @@ class Queue:
 
     def __init__(self, store: Store, files: Files, events: Events, library: Library) -> None:
         self.store, self.files, self.events, self.library = store, files, events, library
+        self.pace, self.slots = Pace(), 1  # how fast, and how many jobs at once; workers tell
+        self._estimated: tuple[float, dict[str, tuple[float, float]]] = float("-inf"), {}
         self._live: dict[str, dict[int, PictureView]] = {}  # progress of what is being drawn; not worth keeping
         self._change = threading.Condition()
         self._changes = 0
@@ -102,7 +105,32 @@ class Queue:
         """What the owner of these jobs sees of them."""
         order = self.order() if any(job.state == QUEUED for job in jobs) else []
         kept = self.store.pictures_of([job.id for job in jobs])
-        return [self._view(job, kept[job.id], order, defaults) for job in jobs]
+        times = self._times(defaults) if defaults and any(job.active for job in jobs) else {}
+        views = [self._view(job, kept[job.id], order, defaults) for job in jobs]
+        for view in views:
+            view.starts, view.ends = times.get(view.id, (None, None))
+        return views
+
+    def _times(self, defaults: Defaults) -> dict[str, tuple[float, float]]:
+        """When each active job will begin and end, in seconds from now; looked up anew once a second at most. Those of a model that
+        nothing was drawn with yet are left out, and all if it is the first one's."""
+        asked, times = self._estimated
+        if time.monotonic() - asked < 1:
+            return times
+        order = {id: place for place, id in enumerate(self.order())}
+        work: dict[str, tuple[float, int]] = {}
+        for job in sorted(self.store.active(), key=lambda job: order.get(job.id, -1)):
+            live = self._live.get(job.id, {})
+            left = [
+                self.pace.left(asked, defaults, *((live[n].step, live[n].steps) if n in live else (0, 0)))
+                for n, asked in enumerate(job.plan)
+            ]
+            if None in left:
+                break
+            work[job.id] = sum(left), sum(seconds > 0 for seconds in left)
+        times = dict(zip(work, finish_times(list(work.values()), self.slots), strict=True))
+        self._estimated = time.monotonic(), times
+        return times
 
     def _view(self, job: Job, kept: Sequence[Picture], order: list[str], defaults: Defaults | None) -> JobView:
         there = {picture.number: picture for picture in kept}
@@ -159,6 +187,11 @@ class Queue:
             facts["preview"] = "data:image/webp;base64," + base64.b64encode(preview).decode()
         live[number] = view.model_copy(update=facts)
         self.events.changed(job.owner, job.id)
+
+    def steps(self, job: Job, number: int) -> int:
+        """How many steps picture `number` takes, as last told."""
+        live = self._live.get(job.id, {})
+        return live[number].steps if number in live else 0
 
     def keep(self, job: Job, number: int, image: Image.Image, receipt: Receipt) -> None:
         """Keeps a finished picture: first the files, then the row, so that what the store lists is really there."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from webapp.catalogue import Catalogue
 from webapp.errors import AppError
+from webapp.jobs.estimate import kind
 from webapp.jobs.queue import LEASE, Queue
 from webapp.jobs.store import DONE, FAILED, Job, new_id
 from webapp.schema import ModelView
@@ -28,6 +29,7 @@ class LocalWorkers:
 
     def __init__(self, queue: Queue, model: str, catalogue: Catalogue) -> None:
         self.queue, self.catalogue = queue, catalogue
+        queue.slots = JOBS_AT_ONCE
         self.name = new_id()
         self.model = ModelView(name=model, state="loading", sentence="The model is being loaded.")
         self._engine: Engine | None = None
@@ -126,7 +128,8 @@ class LocalWorkers:
                 out = io.BytesIO()
                 image.save(out, "WEBP", quality=PREVIEW_QUALITY)
                 self.queue.progress(job, number, preview=out.getvalue())
-            case Finished(index=number, image=image, receipt=receipt):
+            case Finished(index=number, image=image, receipt=receipt, seconds=seconds):
+                self.queue.pace.note(kind(receipt.request), self.queue.steps(job, number), seconds)
                 self.queue.keep(job, number, image, receipt)
             case Failed(index=number, sentence=sentence):
                 self.queue.progress(job, number, error=sentence)

@@ -43,6 +43,14 @@ def ordinal(number: int) -> str:
     return f"{number}{ending}"
 
 
+@pages.app_template_filter("about")
+def about(seconds: float | None, words: str) -> str:
+    """", ready in about 20 s"; nothing when it is not known, or too soon to tell."""
+    if not seconds or seconds < 2:
+        return ""
+    return f"{words} {round(seconds)} s" if seconds < 90 else f"{words} {round(seconds / 60)} min"
+
+
 def wants_json() -> bool:
     """Whether a script asks, rather than a person's browser for a page."""
     return request.accept_mimetypes.best_match(["text/html", "application/json"]) == "application/json"
