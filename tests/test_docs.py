@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 import shlex
 import shutil
@@ -11,7 +12,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from conftest import Visitor, eventually
+from diffusers import ControlNetModel, UNet2DConditionModel
+from PIL import Image
+from safetensors.torch import save_file
 
 from webapp.settings import PREFIX, Settings
 
@@ -73,13 +78,71 @@ def test_run_with_stable_diffusion_asks_the_hub_for_it(clone, tmp_path):
         process.wait(timeout=30)
 
 
-@pytest.mark.parametrize("line", [line for line in COMMANDS if "webapp generate" in line])
-def test_generate_writes_its_pictures(line, clone):
+@pytest.fixture(scope="module")
+def furnished(clone) -> Path:
+    """The clone with what the README's reader would have brought along: a mask, a LoRA, an embedding, a ControlNet, a wildcard."""
+    library = clone / "data/library"
+    for kind in ("loras", "embeddings", "controlnets", "wildcards"):
+        (library / kind).mkdir(parents=True)
+    mask = Image.new("L", (128, 128))
+    mask.paste(255, (0, 0, 128, 40))
+    mask.save(clone / "mask.png")
+    unet = UNet2DConditionModel.from_pretrained(ROOT / "webapp/builtin", subfolder="unet", local_files_only=True)
+    width = unet.config.cross_attention_dim
+    torch.manual_seed(0)
+    layers = {name: part for name, part in unet.named_modules() if name.endswith("attn2.to_v")}
+    lora = {}
+    for name, part in layers.items():
+        key = f"lora_unet_{name.replace('.', '_')}"
+        lora |= {
+            f"{key}.lora_down.weight": torch.randn(2, part.in_features) / 10,
+            f"{key}.lora_up.weight": torch.randn(part.out_features, 2) / 10,
+            f"{key}.alpha": torch.tensor(2.0),
+        }
+    save_file(lora, library / "loras/my-style.safetensors")
+    save_file({"emb_params": torch.randn(2, width) / 10}, library / "embeddings/my-word.safetensors")
+    ControlNetModel.from_unet(unet).save_pretrained(library / "controlnets/edges")
+    (library / "wildcards/colour.txt").write_text("red\nblue\ngreen\n")
+    return clone
+
+
+def pictures(line: str) -> list[str]:
+    """The files that a line of the README says it writes."""
+    out, count = (re.search(pattern, line) for pattern in (r"--out (\S+)\.png", r"--count (\d+)"))
+    made = int(count[1]) if count else 1
+    for choice in re.findall(r"\{([^}]*)\}", line):
+        made *= len(choice.split("|"))
+    for side in re.findall(r'--[xy] "\w+=([^"]*)"', line):
+        made *= len(side.split(","))
+    sheet = [f"{out[1]}-sheet-1.png"] if "--x" in line else []
+    return [f"{out[1]}.png"] if made == 1 else [f"{out[1]}-{number}.png" for number in range(1, made + 1)] + sheet
+
+
+def test_the_commands_of_the_command_line_do_what_they_say(furnished):
+    """All of them in their order, for some go on with what others made; in one process, which spares importing torch for each."""
+    lines = [line for line in COMMANDS if "-m webapp" in line]
+    script = (
+        "import json, shlex, sys\n"
+        "from webapp.__main__ import main\n"
+        "told = [main(shlex.split(line)[3:]) for line in json.loads(sys.argv[1])]\n"
+        "print(json.dumps(told))"
+    )
+    offline = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HUB_CACHE": str(furnished / "cache")}
+    done = run(f"{shlex.quote(sys.executable)} -c {shlex.quote(script)} {shlex.quote(json.dumps(lines))}", furnished, **offline)
+    assert done.returncode == 0, done.stderr
+    for line, status in zip(lines, json.loads(done.stdout.splitlines()[-1]), strict=True):
+        assert status == (2 if "download" in line else 0), (line, done.stderr[-2000:])
+        for name in pictures(line) if "generate" in line else ():
+            assert (furnished / name).stat().st_size > 1000, (line, name)
+    assert "\nsame\n" in done.stdout
+    assert "hub" in done.stderr  # the download, without a net
+
+
+def test_generate_works_as_it_is_typed(clone):
+    line = next(line for line in COMMANDS if "webapp generate" in line)
     done = run(line, clone)
     assert done.returncode == 0, done.stderr
-    written = re.findall(r"(\S+\.png) \(seed \d+\)", done.stdout)
-    assert len(written) == int((re.search(r"--count (\d+)", line) or [0, "1"])[1])
-    assert all((clone / name).stat().st_size > 1000 for name in written)
+    assert f"{pictures(line)[0]} (seed 7)" in done.stdout
 
 
 def test_training_and_score_commands_are_understood(clone):
@@ -92,7 +155,7 @@ def test_training_and_score_commands_are_understood(clone):
 
 
 def test_no_command_of_the_readme_is_left_out():
-    known = ("git clone", "scripts/run", ".venv/bin/python -m webapp generate", ".venv/bin/python -m training")
+    known = ("git clone", "scripts/run", ".venv/bin/python -m webapp ", ".venv/bin/python -m training")
     assert all(line.startswith(known) for line in COMMANDS)
     assert shutil.which("sh") and (ROOT / "scripts/test").stat().st_mode & 0o111, "and this run is scripts/test itself"
 
@@ -105,7 +168,7 @@ def test_every_setting_is_in_the_table():
         assert str(default) in row
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/architecture.md", "CHANGELOG.md"])
+@pytest.mark.parametrize("document", ["README.md", "docs/architecture.md", "docs/engine.md", "CHANGELOG.md"])
 def test_links_lead_somewhere(document):
     text = (ROOT / document).read_text()
     for target in re.findall(r"\]\((?!http)([^)#]+)\)", text):
