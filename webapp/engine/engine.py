@@ -54,7 +54,8 @@ class Engine:
         self.preview_interval, self.library, self._catalogue = preview_interval, library or Library(), catalogue
         self._sources = Sources(checkpoint, self.library, catalogue)
         self._shelf = Shelf(self._sources.load, self._notify)
-        self._shelf.models[""] = Model(checkpoint, self.library)
+        self._shelf.models[""] = own = Model(checkpoint, self.library)
+        self.notices: tuple[str, ...] = tuple(own.notices)  # of the add-ons that came with it: what did not fit, and why
         self._sharing = Sharing(max_batch)
         self._batcher: Batcher[Picture] = Batcher(self._sharing.cap, room=2 * max_batch if max_batch else ROOM)
         self._changed = threading.Condition()

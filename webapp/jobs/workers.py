@@ -76,8 +76,8 @@ class LocalWorkers:
                 update={"state": "failed", "sentence": "The model could not be loaded; the server's log says why."}
             )
             return
-        ready = {"name": loaded.name, "state": "ready", "sentence": loaded.notice or "The model is ready.", "defaults": loaded.defaults}
-        self.model = self.model.model_copy(update=ready)
+        sentence = " ".join(filter(None, (loaded.notice, *self._engine.notices))) or "The model is ready."
+        self.model = ModelView(name=loaded.name, state="ready", sentence=sentence, defaults=loaded.defaults)
         for _ in range(JOBS_AT_ONCE):
             self._run(self._feed)
 
