@@ -65,18 +65,41 @@ def read(image: Image.Image) -> Reading:
     return Reading(name_colour(ground), tuple(blobs))
 
 
+def figure(image: Image.Image) -> np.ndarray:
+    """(H, W) of bool: what is not background."""
+    return _apart(image)[2]
+
+
+def overlap(one: Image.Image, other: Image.Image) -> float:
+    """How far two pictures of one size have their figures in the same place: intersection over union, 0 to 1."""
+    return _overlap(figure(one), figure(other))
+
+
+def share(image: Image.Image, colour: str) -> float:
+    """The share of the pixels, 0 to 1, that the palette has no nearer colour for than `colour`."""
+    pixels, palette = np.asarray(image.convert("RGB"), float), np.array(list(COLOURS.values()), float)
+    nearest = np.linalg.norm(pixels[:, :, None] - palette, axis=3).argmin(axis=2)  # (H, W)
+    return float((nearest == list(COLOURS).index(colour)).mean())
+
+
 def name_colour(rgb: np.ndarray) -> str:
     """The palette's nearest colour to (3,) RGB in 0..255."""
     return min(COLOURS, key=lambda name: float(np.linalg.norm(np.asarray(COLOURS[name], float) - rgb)))
 
 
-def _patches(image: Image.Image) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
-    """The pixels (H, W, 3), the background (3,), and a mask (H, W) for each patch, the largest first."""
+def _apart(image: Image.Image) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The pixels (H, W, 3), the background (3,), and what stands out from it, (H, W) of bool."""
     pixels = np.asarray(image.convert("RGB"), float)
     border = np.ones(pixels.shape[:2], bool)
     border[EDGE:-EDGE, EDGE:-EDGE] = False
     ground = np.median(pixels[border], axis=0)
-    labels, count = ndimage.label(np.linalg.norm(pixels - ground, axis=2) > APART)
+    return pixels, ground, np.linalg.norm(pixels - ground, axis=2) > APART
+
+
+def _patches(image: Image.Image) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
+    """The pixels (H, W, 3), the background (3,), and a mask (H, W) for each patch, the largest first."""
+    pixels, ground, apart = _apart(image)
+    labels, count = ndimage.label(apart)
     masks = [labels == index for index in range(1, count + 1)]
     large = [mask for mask in masks if mask.sum() >= SMALLEST and mask.mean() <= LARGEST]
     return pixels, ground, sorted(large, key=lambda mask: -int(mask.sum()))
@@ -95,7 +118,7 @@ def _outline(mask: np.ndarray) -> np.ndarray:
 
 
 def _overlap(one: np.ndarray, other: np.ndarray) -> float:
-    return float((one & other).sum() / (one | other).sum())
+    return float((one & other).sum() / max(1, (one | other).sum()))
 
 
 @functools.cache
