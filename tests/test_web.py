@@ -5,14 +5,18 @@ from __future__ import annotations
 import io
 import json
 import re
+import subprocess
+import sys
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from conftest import Visitor, eventually
+import tiny
+from conftest import ROOT, Visitor, eventually
 from PIL import Image
 
 from webapp import metadata
+from webapp.library import Library, Style
 from webapp.schema import Receipt
 
 LONG = {"steps": "150", "width": "256", "height": "256"}  # drawing this takes a while
@@ -187,3 +191,163 @@ def test_the_stream_tells_every_state_until_the_picture(ann):
     assert steps == sorted(steps) and len(set(steps)) > 3
     assert any(facts["pictures"][0]["preview"].startswith("data:image/webp") for facts in told)
     assert told[-1]["pictures"][0]["id"]
+
+
+# -- several pictures of one request
+
+
+def test_a_grid_is_drawn_and_laid_on_a_sheet_for_its_owner_alone(ann, site):
+    form = {"x_field": "steps", "x_values": "1-3", "y_field": "guidance", "y_values": "1, 2.5", "seed": "4"}
+    told = draw(ann, "a red circle", **form)
+    assert len(told["pictures"]) == 6
+    view = ann.wait_for(told["id"])
+    made = [receipt(ann, picture).request for picture in view["pictures"]]
+    assert [(each.guidance, each.steps) for each in made] == [(1, 1), (1, 2), (1, 3), (2.5, 1), (2.5, 2), (2.5, 3)]
+    assert {each.seed for each in made} == {4}
+    page = ann.ask(f"/jobs/{told['id']}")[1].decode()
+    path = f"/jobs/{told['id']}/sheet-1.png"
+    assert path in page and "sheet-2.png" not in page
+    status, data, _ = ann.ask(path)
+    on_sheet = Image.open(io.BytesIO(data))
+    assert status == 200 and on_sheet.width > 3 * 128 and on_sheet.height > 2 * 128
+    one = Image.open(io.BytesIO(png(ann, view["pictures"][5]))).convert("RGB").tobytes()
+    boxes = (
+        (x, y)
+        for x in range(on_sheet.width - 128, on_sheet.width - 160, -1)
+        for y in range(on_sheet.height - 128, on_sheet.height - 160, -1)
+    )
+    assert any(on_sheet.crop((x, y, x + 128, y + 128)).tobytes() == one for x, y in boxes), "the last picture lies in the last corner"
+    for number in ("0", "2", "99", "9" * 30, "-1", "x"):
+        assert ann.ask(f"/jobs/{told['id']}/sheet-{number}.png")[0] == 404
+    assert Visitor(site.address).ask(path)[0] == 404
+    assert b"sheet-1" not in ann.ask(f"/jobs/{draw(ann, 'no grid', steps='1', count='2')['id']}")[1]
+
+
+def test_a_sheet_shows_what_is_there_so_far(ann):
+    told = draw(ann, "a red circle", x_field="steps", x_values="1, 150", width="256", height="256")
+    first = eventually(lambda: (view := ann.json(f"/jobs/{told['id']}"))["pictures"][0]["id"] and view, 120)
+    status, data, _ = ann.ask(f"/jobs/{told['id']}/sheet-1.png")
+    half = Image.open(io.BytesIO(data))
+    assert status == 200 and half.width > 512
+    ann.json(f"/jobs/{told['id']}/cancel", {})
+    if not first["pictures"][1]["id"]:
+        assert half.crop((half.width - 200, half.height - 200, half.width - 20, half.height - 20)).getcolors(4), "an empty cell, no picture"
+    assert "sheet-1.png" in ann.ask(f"/jobs/{told['id']}")[1].decode(), "nor is it lost when the rest is cancelled"
+
+
+def test_a_grid_is_still_shown_when_a_style_of_it_is_gone(app):
+    library = app.extensions["house"].library
+    library.add_style(Style(name="Ink", prompt="{prompt}, in ink"))
+    client = app.test_client()
+    answer = client.post("/generate", data={"prompt": "a", "x_field": "styles", "x_values": "Ink, Photograph"})
+    assert answer.status_code == 303
+    assert client.get(answer.location + "/sheet-1.png").status_code == 200
+    library.remove_style("Ink")
+    assert client.get(answer.location).status_code == 200
+    assert client.get(answer.location + "/sheet-1.png").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("form", "field", "word"),
+    [
+        ({"x_field": "steps", "x_values": "1-65"}, "x", "64"),
+        ({"x_field": "steps", "x_values": "1-9", "y_field": "seed", "y_values": "1-9"}, "count", "81"),
+        ({"x_field": "steps", "x_values": ""}, "x", "missing"),
+        ({"x_field": "steps", "x_values": "ten"}, "x", "ten"),
+        ({"y_field": "cookie", "y_values": "1"}, "y", "cookie"),
+        ({"prompt": "{a|b|c|d|e|f|g|h|i} {a|b|c|d|e|f|g|h}"}, "count", "72"),
+        ({"prompt": "\n".join("abcdefghi"), "count": "8"}, "count", "72"),
+        ({"styles": "No Such Style"}, "styles", "No Such Style"),
+        ({"sampler": "DDIM", "schedule": "karras"}, "schedule", "DDIM"),
+        ({"prompt": "__nothing__"}, "prompt", "nothing"),
+    ],
+)
+def test_what_cannot_be_planned_is_told_at_its_field(app, form, field, word):
+    client = app.test_client()
+    answer = client.post("/generate", data={"prompt": "a cat", **form})
+    page = answer.get_data(as_text=True)
+    assert answer.status_code == 400
+    assert word in re.search(rf'data-for="{field}">([^<]+\.)</span>', page)[1]
+    for name, value in form.items():
+        assert value in page or name == "styles", "what was typed is still there"
+    assert client.get("/jobs").get_json()["jobs"] == []
+
+
+def test_a_list_of_prompts_shows_each_with_its_own_words(ann):
+    job = draw(ann, "a red circle\n{a blue|a green} square", steps="1")
+    view = ann.wait_for(job["id"])
+    prompts = ["a red circle", "a blue square", "a green square"]
+    assert [picture["prompt"] for picture in view["pictures"]] == prompts
+    page = ann.ask(f"/jobs/{job['id']}")[1].decode()
+    assert all(f'<p class="prompt">{prompt}</p>' in page and f'alt="{prompt}"' in page for prompt in prompts)
+
+
+def test_what_the_owner_should_know_stands_under_the_picture(ann):
+    job = draw(ann, "a red zyzzyva on a hill", steps="1")["id"]
+    [picture] = ann.wait_for(job)["pictures"]
+    assert picture["notes"] == ["This model does not know the word: zyzzyva."]
+    for path in (f"/jobs/{job}", "/"):
+        assert '<p class="notes">This model does not know the word: zyzzyva.</p>' in ann.ask(path)[1].decode()
+    [other] = ann.wait_for(draw(ann, "a red circle", steps="1")["id"])["pictures"]
+    assert other["notes"] == []
+
+
+def test_use_these_settings_brings_every_field_back(ann):
+    style = next(iter(Library().styles))
+    form = {
+        "negative_prompt": "fog", "styles": style, "seed": "9", "steps": "2", "guidance": "3", "sampler": "Euler", "schedule": "karras",
+        "x_field": "prompt_replace", "x_values": '"a, b", c', "y_field": "steps", "y_values": "1, 2", "hires_scale": "1.5", "subseed_strength": "0.5",
+    }  # fmt: skip
+    told = draw(ann, "a, b & <c>", **form)
+    ann.json(f"/jobs/{told['id']}/cancel", {})
+    page = ann.ask(f"/?again={told['id']}")[1].decode()
+    assert "a, b &amp; &lt;c&gt;</textarea>" in page and "fog</textarea>" in page
+    for chosen in (style, "Euler", "karras"):
+        assert f"<option selected>{chosen}</option>" in page
+    for value in ("prompt_replace", "steps"):
+        assert f'<option value="{value}" selected>' in page
+    for name, value in {
+        "seed": "9",
+        "x_values": "&#34;a, b&#34;,c",
+        "y_values": "1,2",
+        "hires_scale": "1.5",
+        "subseed_strength": "0.5",
+    }.items():
+        assert re.search(rf'name="{name}"[^>]*\bvalue="{re.escape(value)}"', page), name
+
+
+# -- models
+
+
+@pytest.mark.parametrize("name", ["/etc/passwd", "../builtin", "webapp/builtin", "runwayml/stable-diffusion-v1-5", "x4-upscaler"])
+def test_a_model_that_is_not_listed_is_never_loaded(app, name):
+    client = app.test_client()
+    for form, field in (({"model": name}, "model"), ({"x_field": "model", "x_values": f'builtin,"{name}"'}, "x")):
+        answer = client.post("/generate", data={"prompt": "a cat", **form}, headers={"Accept": "application/json"})
+        assert answer.status_code == 400
+        assert "builtin" in answer.get_json()["fields"][field]
+    assert client.get("/jobs").get_json()["jobs"] == []
+
+
+@pytest.mark.slow
+def test_a_model_that_was_added_draws_beside_the_one_that_is_loaded(serve, tmp_path):
+    folder = tiny.folder(tmp_path / "a-tiny-model")
+    added = subprocess.run(
+        [sys.executable, "-m", "webapp", "models", "add", "second", str(folder), "--data", str(tmp_path / "data")], cwd=ROOT, timeout=120
+    )
+    assert added.returncode == 0
+    address = serve().address
+    ann, bob = Visitor(address), Visitor(address)
+    assert "<option>second</option>" in ann.ask("/")[1].decode()
+    jobs = [(who, draw(who, "a cat", seed="3", steps="6", width="64", height="64", model=model)["id"], model)
+            for who, model in ((ann, "second"), (bob, ""), (ann, "builtin"), (bob, "second"))]  # fmt: skip
+    made: dict[str, list[Image.Image]] = {}
+    for who, job, model in jobs:
+        [picture] = who.wait_for(job)["pictures"]
+        made.setdefault(receipt(who, picture).model, []).append(Image.open(io.BytesIO(png(who, picture))))
+        assert receipt(who, picture).model == ("a-tiny-model" if model == "second" else "builtin")
+    assert all(_difference(*pictures) < 1 for pictures in made.values())
+    assert _difference(made["builtin"][0], made["a-tiny-model"][0]) > 10
+    grid = draw(ann, "a cat", x_field="model", x_values="builtin, second", seed="3", steps="6", width="64", height="64")
+    for picture, name in zip(ann.wait_for(grid["id"])["pictures"], ("builtin", "a-tiny-model"), strict=True):
+        assert _difference(Image.open(io.BytesIO(png(ann, picture))), made[name][0]) < 1
