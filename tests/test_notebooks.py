@@ -10,7 +10,13 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+from webapp import craft, metadata
+
 ROOT = Path(__file__).parent.parent
+COLAB = {  # of the requirements, what its image has had for long
+    "torch", "diffusers", "transformers", "huggingface_hub", "accelerate", "safetensors", "scipy", "numpy", "psutil", "flask", "jinja2",
+    "sqlalchemy", "pydantic", "fsspec", "pillow", "tqdm",
+}  # fmt: skip
 NOTEBOOKS = ("text_to_image_generator.ipynb", "text_to_image_generator_app.ipynb")
 
 
@@ -26,7 +32,7 @@ def run(tmp_path):
             for setting, value in settings.items():
                 cell.source = re.sub(rf"^{setting} = .*?(?=  #@param)", f"{setting} = {value!r}", cell.source, flags=re.M)
         book.cells += [nbformat.v4.new_code_cell(source) for source in more]
-        NotebookClient(book, timeout=240, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}).execute()
+        NotebookClient(book, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}).execute()
         return [cell.get("outputs", []) for cell in book.cells if cell.cell_type == "code"]
 
     return execute
@@ -38,13 +44,30 @@ def test_it_is_stored_clean(name):
         assert not cell.get("outputs") and cell.get("execution_count") is None
 
 
+def test_the_samplers_it_offers_are_known():
+    book = (ROOT / NOTEBOOKS[0]).read_text()
+    offered = re.search(r"SAMPLER = .*?#@param \[(.*?)\]", book)[1].replace('\\"', "").split(", ")
+    assert len(offered) > 3
+    for name in filter(None, offered):
+        craft.check(craft.sampler(craft.split(name)[0]), craft.split(name)[1])
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_it_installs_what_colab_lacks(name):
+    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    required = {re.split("[<>=]", line)[0].casefold() for line in lines if line[:1].isalpha()}
+    source = "".join(cell.source for cell in nbformat.read(ROOT / name, as_version=4).cells)
+    looked_for = set(re.findall(r'"\w+": "(\w+)"', source))
+    assert required - COLAB <= looked_for <= required
+
+
 def test_the_inline_one_draws_and_shows_the_steps(run, tmp_path):
     outputs = run(NOTEBOOKS[0])
     shown = [output for cell in outputs for output in cell if "image/png" in output.get("data", {})]
     assert len(shown) == 2, "the pictures, and the strip of steps"
-    from webapp import metadata
-
-    assert metadata.from_png((tmp_path / "picture.png").read_bytes()).prompt == "a castle on a hill at sunset"
+    kept = metadata.read((tmp_path / "picture.png").read_bytes())
+    assert (kept.request.prompt, kept.request.seed, kept.model) == ("a castle on a hill at sunset", 7, "builtin")
+    assert kept.model_hash and kept.request.steps, "the whole receipt"
 
 
 def test_the_app_one_serves_from_the_kernel_and_shows_the_link(run):
