@@ -96,7 +96,7 @@ function showModel(model) {
   line.querySelector("b").textContent = model.name;
   line.querySelector("span").textContent = model.sentence;
   if (!model.defaults) return;
-  for (const name of ["width", "height", "steps", "guidance"]) form.elements[name].placeholder = model.defaults[name];
+  for (const name of ["width", "height", "steps", "guidance", "strength", "hires_strength"]) form.elements[name].placeholder = model.defaults[name];
   form.elements.sampler.options[0].text = `as the model likes (${model.defaults.sampler})`;
 }
 

@@ -63,7 +63,7 @@ def test_a_folder_is_loaded_as_it_says(whole: Path) -> None:
 def test_the_sidecar_says_what_the_model_draws_best(folder: Path) -> None:
     best = {"width": 128, "height": 64, "steps": 20, "guidance": 4.0, "sampler": "Euler a"}
     (folder / "defaults.json").write_text(json.dumps(best))
-    assert checkpoint.load(folder, "cpu").defaults.model_dump() == best
+    assert checkpoint.load(folder, "cpu").defaults == Defaults(**best)
     (folder / "defaults.json").write_text(json.dumps(best | {"steps": 0}))
     assert "defaults.json" in refusal(folder)
 

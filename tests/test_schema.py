@@ -123,9 +123,12 @@ def test_samplers_are_known_in_any_case_and_spacing(name):
 
 
 def test_empty_fields_take_the_checkpoints_defaults():
-    request = read(width="", height="", steps="", guidance=" ", sampler="", seed="", count="").resolved(DEFAULTS)
+    blank = {"width": "", "height": "", "steps": "", "guidance": " ", "sampler": "", "seed": "", "count": "", "strength": ""}
+    request = read(image="0" * 64, **blank).resolved(DEFAULTS)
     assert request.model_dump(include=set(Defaults.model_fields)) == DEFAULTS.model_dump()
     assert 0 <= request.seed <= MAX_SEED and request.count == 1
+    assert read(**blank).resolved(DEFAULTS).strength is None  # nothing to change
+    assert read(image="0" * 64, mask="1" * 64).resolved(DEFAULTS).strength == 1  # what is painted over is to be forgotten
 
 
 def test_what_is_given_goes_before_defaults():

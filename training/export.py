@@ -12,7 +12,7 @@ from transformers import CLIPTokenizer
 from training import card, contact, diffusion, parallel, tokenizer
 from training.plan import Plan
 
-DEFAULTS = {"width": 128, "height": 128, "steps": 20, "guidance": 2.5, "sampler": "DPM++ 2M"}
+DEFAULTS = {"width": 128, "height": 128, "steps": 20, "guidance": 2.5, "sampler": "DPM++ 2M", "strength": 0.5, "hires_strength": 0.3}
 
 
 def pipeline(plan: Plan) -> StableDiffusionPipeline:

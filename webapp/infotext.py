@@ -67,7 +67,7 @@ def read(text: str) -> dict[str, Any]:
     if settings.get("hires upscaler", "").startswith("Latent"):
         fields["hires_upscaler"] = "latent"
     request = salvage(GenerationRequest, {**fields, "prompt": prompt[:MAX_PROMPT] or "?", "negative_prompt": negative[:MAX_PROMPT]})
-    found = request.model_dump(exclude_unset=True) if request else {}
+    found = _usable(request.model_dump(exclude_unset=True)) if request else {}
     return {name: value for name, value in found.items() if value not in (None, "") and (prompt or name != "prompt")}
 
 
@@ -225,6 +225,15 @@ def _strength(settings: Mapping[str, str]) -> dict[str, Any]:
         return {}
     second = HIRES & settings.keys() and "hires strength" not in settings
     return {"hires_strength" if second else "strength": value}
+
+
+def _usable(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Without a schedule that the sampler cannot use here: other programs space any sampler's noise in any way."""
+    try:
+        craft.check(fields.get("sampler") or craft.SAMPLERS[0], fields.get("schedule") or "")
+    except ValueError:
+        return {name: value for name, value in fields.items() if name != "schedule"}
+    return dict(fields)
 
 
 def _names(settings: Mapping[str, str]) -> dict[str, Any]:

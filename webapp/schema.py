@@ -131,6 +131,8 @@ class Defaults(BaseModel):
     steps: Steps
     guidance: Guidance
     sampler: Sampler
+    strength: _number("strength", float, 0.75) = 0.75  # of image-to-image
+    hires_strength: _number("hires_strength", float, 0.5) = 0.5
 
 
 class Control(BaseModel):
@@ -198,7 +200,7 @@ class GenerationRequest(BaseModel):
     controls: Annotated[tuple[Control, ...], Field(max_length=4)] = ()
 
     hires_scale: _number("hires_scale", float, 1.0) = 1.0  # above 1: a second pass at that size
-    hires_strength: _number("hires_strength", float, 0.5) = 0.5
+    hires_strength: _number("hires_strength", float) = None
     hires_steps: _number("hires_steps", int) = None  # None: as many as `steps`
     hires_upscaler: Literal["lanczos", "latent"] = "lanczos"
     upscale: _number("upscale", float, 1.0) = 1.0  # of the finished picture
@@ -250,6 +252,10 @@ class GenerationRequest(BaseModel):
     def resolved(self, defaults: Defaults) -> GenerationRequest:
         """This request with every field filled in that a checkpoint has a default for. Raises InvalidRequest as `check` does."""
         empty = {name: value for name, value in defaults if getattr(self, name) is None}
+        if not self.image:
+            empty.pop("strength", None)
+        elif self.strength is None and (self.mask or self.outpaints):
+            empty["strength"] = 1.0  # what is painted over is to be forgotten
         whole = self.seeded().model_copy(update=empty)
         whole.check()
         return whole

@@ -18,8 +18,6 @@ from webapp.engine.task import Start, Task
 from webapp.errors import InvalidRequest
 from webapp.schema import Control, GenerationRequest, Receipt
 
-STRENGTH = 0.75  # of image-to-image when none is asked for; AUTOMATIC1111's
-
 
 class Picture:
     """A place in the engine's line. Nothing is held for it until `begin`, so waiting costs no latents; after that it is in one `task`
@@ -93,8 +91,6 @@ class Picture:
             image = handed_in(handed, request.image, "image")
             mask = handed_in(handed, request.mask, "mask") if request.mask else None
             self._canvas = canvas.Canvas.of(request, image, mask)
-            if request.strength is None:
-                self.request = request = request.model_copy(update={"strength": 1.0 if request.outpaints else STRENGTH})
             width, height = self._canvas.size
             start = Start(width, height, request.steps, request.strength, self._canvas.start, self._canvas.mask)
         self._start = replace(start, maps=tuple(_map(control, start.image, handed) for control in request.controls))

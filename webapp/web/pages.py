@@ -45,7 +45,7 @@ def ordinal(number: int) -> str:
 
 @pages.app_template_filter("about")
 def about(seconds: float | None, words: str) -> str:
-    """", ready in about 20 s"; nothing when it is not known, or too soon to tell."""
+    """ ", ready in about 20 s"; nothing when it is not known, or too soon to tell."""
     if not seconds or seconds < 2:
         return ""
     return f"{words} {round(seconds)} s" if seconds < 90 else f"{words} {round(seconds / 60)} min"
