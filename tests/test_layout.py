@@ -15,7 +15,13 @@ FILES = sorted((ROOT / "webapp").rglob("*.py"))
 
 def wing(module: Path) -> str:
     first = module.relative_to(ROOT / "webapp").parts[0]
-    return "doors" if first in ("__main__.py", "drawing_commands.py", "models_command.py", "notebook.py", "__init__.py") else first if "." not in first else "hall"
+    return (
+        "doors"
+        if first in ("__main__.py", "drawing_commands.py", "models_command.py", "notebook.py", "__init__.py")
+        else first
+        if "." not in first
+        else "hall"
+    )
 
 
 def imports(module: Path) -> set[str]:
