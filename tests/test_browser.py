@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from conftest import Visitor
+from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 SLOW = "80"  # steps, so that there is something to watch
-expect.set_options(timeout=60_000)  # milliseconds
+expect.set_options(timeout=300_000)  # milliseconds
 
 
 def chromium_path() -> str:
@@ -30,7 +32,7 @@ def chromium() -> Iterator[Browser]:
 @pytest.fixture
 def page(chromium: Browser, site) -> Iterator[Page]:
     context = chromium.new_context()
-    context.set_default_timeout(30_000)
+    context.set_default_timeout(120_000)
     page = context.new_page()
     problems: list[str] = []
     page.on("pageerror", lambda error: problems.append(str(error)))
@@ -166,7 +168,7 @@ def test_without_javascript_create_watch_and_cancel_work(chromium, site):
     page.goto(site.address)
     page.fill("#prompt", "a white elephant by the beach")
     page.click("text=Draw")
-    page.wait_for_selector(".print[data-state=done]", timeout=60_000)
+    page.wait_for_selector(".print[data-state=done]", timeout=300_000)
     expect(page.locator(".print img")).to_have_attribute("alt", "a white elephant by the beach")
     page.click("text=Use these settings")
     expect(page.locator("#prompt")).to_have_value("a white elephant by the beach")
@@ -191,7 +193,7 @@ def test_over_plain_http_the_link_and_the_form_work_without_javascript(chromium,
     assert page.url == f"http://studio.example:{port}/"
     page.fill("#prompt", "a boat")
     page.click("text=Draw")
-    page.wait_for_selector(".print[data-state=done]", timeout=60_000)
+    page.wait_for_selector(".print[data-state=done]", timeout=300_000)
     context.browser.close()
 
 
@@ -213,3 +215,179 @@ def test_it_fits_every_screen(chromium, site, scheme, width):
     back = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (sum(int(part) for part in back[4:-1].split(",")) < 200) == (scheme == "dark")
     context.close()
+
+
+# -- from a picture, and several at once
+
+
+@pytest.fixture(scope="module")
+def picture(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("pictures") / "a start.png"
+    image = Image.new("RGB", (128, 128), "#3060c0")
+    image.paste("#30a040", (0, 80, 128, 128))
+    image.save(path)
+    return path
+
+
+def choose(page: Page, name: str, file: Path) -> None:
+    options(page)
+    page.set_input_files(f"[name={name}][type=file]", file)
+
+
+def colours(page: Page) -> list[int]:
+    """Red, green and blue of the newest picture as it is shown, in the middle of its top and of its bottom."""
+    return page.evaluate("""async () => {
+        const image = document.querySelector('.print[data-state=done] img');
+        await image.decode();
+        const canvas = Object.assign(document.createElement('canvas'), {width: image.naturalWidth, height: image.naturalHeight});
+        const pen = canvas.getContext('2d');
+        pen.drawImage(image, 0, 0);
+        return [8, canvas.height - 8].flatMap((y) => [...pen.getImageData(canvas.width / 2, y, 1, 1).data.slice(0, 3)]);
+    }""")
+
+
+def test_choose_a_picture_draw_from_it_and_see_it(page, picture):
+    choose(page, "image", picture)
+    options(page, strength="0.2", steps="10")
+    draw(page, "a house by the sea")
+    expect(finished(page)).to_have_count(1)
+    red, _, blue, low_red, green, low_blue = colours(page)
+    assert blue > 120 > red and green > low_red and green > low_blue, "it still has the colours of what it came from"
+
+
+def test_what_is_no_picture_is_told_at_its_box_and_the_choice_can_be_mended(page, picture, tmp_path):
+    wrong = tmp_path / "notes.png"
+    wrong.write_text("not a picture")
+    choose(page, "image", wrong)
+    options(page, steps="2")
+    draw(page, "a house by the sea")
+    expect(page.locator("#error-image")).to_contain_text("not a picture")
+    expect(page.locator("[name=image]")).to_be_focused()
+    assert page.locator("[name=image]").get_attribute("aria-invalid") == "true"
+    assert page.locator("[name=image]").get_attribute("aria-describedby") == "error-image"
+    assert page.input_value("#prompt") == "a house by the sea" and page.input_value("[name=steps]") == "2"
+    choose(page, "image", picture)
+    page.click("text=Draw")
+    expect(finished(page)).to_have_count(1)
+    expect(page.locator(".problem:visible")).to_have_count(0)
+
+
+def test_a_picture_that_is_too_large_is_told_at_its_box_and_not_sent(page, tmp_path):
+    sent: list[str] = []
+    page.on("request", lambda request: request.method == "POST" and sent.append(request.url))
+    large = tmp_path / "large.png"
+    large.write_bytes(bytes(40 << 20))
+    choose(page, "image", large)
+    draw(page, "a house")
+    expect(page.locator("#error-image")).to_contain_text("32 MB")
+    assert not sent
+
+
+def test_errors_of_grids_and_masks_stand_at_theirs(page, picture, tmp_path):
+    mask = tmp_path / "mask.png"
+    Image.new("L", (128, 128), 255).save(mask)
+    options(page, x_values="lots")
+    page.select_option("[name=x_field]", "steps")
+    choose(page, "mask", mask)
+    draw(page, "a cat")
+    expect(page.locator("#error-image")).to_contain_text("needs a picture")
+    choose(page, "image", picture)
+    page.click("text=Draw")
+    expect(page.locator("#error-x")).to_contain_text("lots")
+    expect(page.locator("[name=x_values]")).to_be_focused()
+    options(page, x_values="1, 2")
+    page.click("text=Draw")
+    expect(finished(page)).to_have_count(2)
+    expect(page.locator(".problem:visible")).to_have_count(0)
+    page.locator(".paper").first.click()
+    sheet = page.locator(".sheet")
+    page.wait_for_function("document.querySelector('.sheet').naturalWidth > 256")
+    assert sheet.bounding_box()["width"] <= page.viewport_size["width"]
+
+
+def test_each_of_several_has_its_own_words_and_notes(page):
+    options(page, steps="1")
+    draw(page, "a {red|blue} zyzzyva")
+    expect(finished(page)).to_have_count(2)
+    assert page.locator(".print .prompt").all_inner_texts() == ["a red zyzzyva", "a blue zyzzyva"]
+    expect(page.locator(".print .notes").first).to_have_text("This model does not know the word: zyzzyva.")
+    assert [image.get_attribute("alt") for image in page.locator(".print img").all()] == ["a red zyzzyva", "a blue zyzzyva"]
+
+
+def test_without_javascript_a_picture_is_handed_in_kept_and_taken_away(chromium, site, picture, tmp_path):
+    wrong = tmp_path / "mask.png"
+    wrong.write_text("not a picture")
+    context = chromium.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(site.address)
+    page.click("summary")
+    page.set_input_files("[name=image]", picture)
+    page.set_input_files("[name=mask]", wrong)
+    page.fill("[name=steps]", "4")
+    page.fill("#prompt", "a house by the sea")
+    page.click("text=Draw")
+    expect(page.locator("#error-mask")).to_contain_text("not a picture")
+    expect(page.locator("#prompt")).to_have_value("a house by the sea")
+    expect(page.locator("[name=steps]")).to_have_value("4")
+    kept = page.locator("[name=image][type=checkbox]")
+    expect(kept).to_be_checked()
+    page.click("text=Draw")
+    page.wait_for_selector(".print[data-state=done]", timeout=300_000)
+    expect(page.locator(".receipt")).to_contain_text("Strength")
+    page.click("text=Start from this picture")
+    expect(page.locator("[name=strength]")).to_be_visible()
+    expect(page.locator("[name=image][type=checkbox]")).to_be_checked()
+    page.locator("[name=image][type=checkbox]").uncheck()
+    page.fill("[name=steps]", "2")
+    page.click("text=Draw")
+    page.wait_for_selector(".print[data-state=done]", timeout=300_000)
+    expect(page.locator(".receipt")).not_to_contain_text("Strength")
+    context.close()
+
+
+def test_without_javascript_too_much_is_told_in_words(chromium, site, tmp_path):
+    large = tmp_path / "large.png"
+    large.write_bytes(bytes(40 << 20))
+    context = chromium.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(site.address)
+    page.click("summary")
+    page.set_input_files("[name=image]", large)
+    page.fill("#prompt", "a house")
+    page.click("text=Draw")
+    expect(page.locator("h1")).to_contain_text("Please send less")
+    page.go_back()
+    expect(page.locator("#prompt")).to_have_value("a house")
+    context.close()
+
+
+@pytest.mark.parametrize("width", [320, 390])
+def test_with_everything_open_nothing_is_wider_than_the_screen(chromium, site, picture, width):
+    context = chromium.new_context(viewport={"width": width, "height": 800}, java_script_enabled=False)
+    page = context.new_page()
+    page.goto(site.address)
+    page.click("summary")
+    page.set_input_files("[name=image]", picture)
+    for name in ("width", "steps", "strength", "mask_blur"):
+        page.fill(f"[name={name}]", "-1")
+    page.fill("[name=x_values]", "x" * 300)
+    page.select_option("[name=x_field]", "steps")
+    page.fill("#prompt", "w" * 200)
+    page.click("text=Draw")
+    expect(page.locator(".problem:visible")).not_to_have_count(0)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    wide = page.evaluate("(width) => [...document.querySelectorAll('#form *')].filter((one) => one.getBoundingClientRect().right > width + 1 && !one.closest('.try')).map((one) => one.outerHTML.slice(0, 80))", width)  # fmt: skip
+    assert not wide
+    context.close()
+
+
+def test_every_box_has_a_name_that_is_read_aloud(page):
+    options(page)
+    nameless = page.evaluate("""() => [...document.querySelectorAll('#form input, #form select, #form textarea')]
+        .filter((box) => !box.labels.length || !box.labels[0].textContent.trim()).map((box) => box.name)""")
+    assert not nameless
+    lost = page.evaluate("""() => [...document.querySelectorAll('[aria-describedby]')]
+        .filter((box) => !document.getElementById(box.getAttribute('aria-describedby'))).map((box) => box.name)""")
+    assert not lost
+    ids = page.evaluate("[...document.querySelectorAll('[id]')].map((one) => one.id)")
+    assert len(ids) == len(set(ids))
