@@ -432,6 +432,34 @@ def test_many_troubles_at_once_end_for_everybody(half: Studio) -> None:
     assert isinstance(events_of(half.engine.submit(wish(prompt="a dog")))[1], Step)
 
 
+def test_what_nobody_foresaw_ends_who_is_in_line_and_not_the_loop(full: Studio) -> None:
+    settle, troubles = full.engine._shelf.settle, [KeyError("a secret")]
+
+    def trouble() -> dict[str, str]:
+        if troubles:
+            raise troubles.pop()
+        return settle()
+
+    full.engine._shelf.settle = trouble
+    sentence = fail(full, wish())
+    assert "secret" not in sentence
+    assert finish(full, wish())
+
+
+def test_an_engine_that_cannot_measure_draws_all_the_same(folder: Path) -> None:
+    model = checkpoint.load(folder, "cpu", torch.float32)
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("no kernel")
+
+    handle = model.unet.register_forward_pre_hook(broken)
+    studio = Studio(model, max_batch=None)
+    assert "log says more" in fail(studio, wish())
+    handle.remove()
+    assert finish(studio, wish())
+    studio.close()
+
+
 # Tiles
 
 
