@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import io
 import json
 import time
 from collections.abc import Iterator
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, redirect, render_template, request, url_for
-from PIL import Image
 from werkzeug.wrappers import Response as AnyResponse
 
-from webapp import axis, craft, plan, sheet
+from webapp import axis, craft
 from webapp.errors import Busy, InvalidRequest, NotFound
 from webapp.jobs.store import Job
 from webapp.schema import MAX_PROMPT, RANGES, GenerationRequest, JobView
-from webapp.web import forms
+from webapp.web import forms, sheets
 from webapp.web.access import person
 from webapp.web.house import house
 
@@ -151,38 +149,19 @@ def job(id: str):
     if wants_json():
         return jsonify(view.model_dump())
     kept = house().store.pictures_of([id])[id]
-    return render_template("job.html", job=view, kept=kept, sheets=len(_sheets(found)), model=house().workers.model)
+    return render_template("job.html", job=view, kept=kept, sheets=len(sheets.of(found, house().library)), model=house().workers.model)
 
 
 @pages.get("/jobs/<id>/sheet-<int:number>.png")
 def contact_sheet(id: str, number: int) -> Response:
     """A grid's pictures on one sheet, as far as they are there."""
-    sheets = _sheets(house().queue.find(person(), id))
-    if not 1 <= number <= len(sheets):
+    found = sheets.of(house().queue.find(person(), id), house().library)
+    if not 1 <= number <= len(found):
         raise NotFound("There is no such sheet.")
-    wanted = sheets[number - 1]
+    wanted = found[number - 1]
     kept = {picture.number: picture.id for picture in house().store.pictures_of([id])[id]}
-    drawn = [_opened(kept.get(index)) for index in wanted.indices]
-    out = io.BytesIO()
-    sheet.compose(drawn, wanted.columns, wanted.rows, wanted.title).save(out, "PNG", compress_level=1)
-    return Response(out.getvalue(), mimetype="image/png")
-
-
-def _sheets(job: Job) -> list[plan.Sheet]:
-    """The sheets of the job's grid; none if it has no grid, or one that cannot be labelled any more, a style of it being gone."""
-    if not (job.request.x or job.request.y):
-        return []
-    try:
-        return list(plan.sheets(job.request, house().library))
-    except InvalidRequest:
-        return []
-
-
-def _opened(picture: str | None) -> Image.Image | None:
-    try:
-        return Image.open(io.BytesIO(house().files.read(f"{picture}.png"))) if picture else None
-    except FileNotFoundError:
-        return None
+    names = [kept.get(index) for index in wanted.indices]
+    return Response(sheets.png(wanted, names, house().files), mimetype="image/png")
 
 
 @pages.post("/jobs/<id>/cancel")
