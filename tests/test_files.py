@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -37,11 +38,20 @@ def test_what_is_not_there_is_said(tmp_path):
         Files(str(tmp_path)).read("nothing.png")
 
 
-def test_what_is_handed_in_has_its_hash_for_a_name_also_when_many_hand_it_in_at_once(tmp_path):
+def test_what_is_handed_in_has_its_hash_for_a_name(tmp_path):
     files = Files(str(tmp_path))
-    data = png(7, 256)
-    with ThreadPoolExecutor(16) as pool:
-        names = set(pool.map(lambda _: files.take_in(data), range(200)))
-    assert names == {hashlib.sha256(data).hexdigest()}
-    assert files.read(*names) == data
-    assert len(list(tmp_path.iterdir())) == 1, "no drafts"
+    data = png(7)
+    assert files.take_in(data) == files.take_in(data) == hashlib.sha256(data).hexdigest()
+    assert files.read(files.take_in(data)) == data
+
+
+def test_when_many_hand_in_the_same_at_once_it_is_kept_once(tmp_path, monkeypatch):
+    files = Files(str(tmp_path))
+    together = threading.Barrier(8)
+    monkeypatch.setattr(files.system, "exists", lambda path: bool(together.wait() and False))  # all find that it is not there yet
+    with ThreadPoolExecutor(8) as pool:
+        for shade in range(20):
+            data = png(shade, 256)
+            names = set(pool.map(lambda _, data=data: files.take_in(data), range(8)))
+            assert names == {hashlib.sha256(data).hexdigest()} and files.read(*names) == data
+    assert len(list(tmp_path.iterdir())) == 20, "no drafts"
