@@ -17,7 +17,9 @@ from webapp.engine.engine import Engine
 from webapp.engine.events import Cancelled, Event, Failed, Finished
 from webapp.schema import GenerationRequest
 
-WISH = GenerationRequest(prompt="a cat", negative_prompt="blurry", seed=7, width=64, height=64, steps=8, guidance=6, sampler="DDIM")
+WISH = GenerationRequest(
+    prompt="a cat", negative_prompt="blurry", seed=7, width=64, height=64, steps=8, guidance=6, sampler="DDIM", hires_strength=0.5
+)
 
 
 def wish(**changes: object) -> GenerationRequest:

@@ -57,7 +57,7 @@ def test_events_come_in_order(studio: Studio) -> None:
 def test_defaults_and_seed_are_filled_in(studio: Studio) -> None:
     asked = GenerationRequest(prompt="a cat")
     request = studio.draw(asked)[-1].receipt.request
-    filled = {"width": 64, "height": 64, "steps": 25, "guidance": 7.5, "sampler": "DPM++ 2M"}
+    filled = {"width": 64, "height": 64, "steps": 25, "guidance": 7.5, "sampler": "DPM++ 2M", "hires_strength": 0.5}
     assert request == asked.model_copy(update={**filled, "seed": request.seed})
     assert request.seed is not None
 
