@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import replace
 
@@ -21,12 +20,11 @@ from webapp.schema import Control, GenerationRequest, Receipt
 
 class Picture:
     """A place in the engine's line. Nothing is held for it until `begin`, so waiting costs no latents; after that it is in one `task`
-    after the other, or in the `run` of an upscaler, and `drawn` is asked what comes next."""
+    after the other (`second_pass`), or in the `run` of an upscaler (`upscaled`, `enlarge`)."""
 
     def __init__(self, drawing: Drawing, index: int, request: GenerationRequest, model: str) -> None:
         self.drawing, self.index, self.request = drawing, index, request
         self.model = model  # by the shelf's name
-        self.came = time.monotonic()
         self.previewed = 0.0  # by time.monotonic
         self.ahead = -1  # as last told
         self.seconds = 0.0  # of the engine's time

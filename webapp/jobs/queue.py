@@ -44,6 +44,7 @@ class Queue:
         self.store, self.files, self.events, self.library = store, files, events, library
         self.pace, self.slots = Pace(), 1  # how fast, and how many jobs at once; workers tell
         self._estimated: tuple[float, dict[str, tuple[float, float]]] = float("-inf"), {}
+        self._plans: dict[str, tuple[GenerationRequest, ...]] = {}  # of the active jobs
         self._live: dict[str, dict[int, PictureView]] = {}  # progress of what is being drawn; not worth keeping
         self._change = threading.Condition()
         self._changes = 0
@@ -112,25 +113,29 @@ class Queue:
         return views
 
     def _times(self, defaults: Defaults) -> dict[str, tuple[float, float]]:
-        """When each active job will begin and end, in seconds from now; looked up anew once a second at most. Those of a model that
-        nothing was drawn with yet are left out, and all if it is the first one's."""
-        asked, times = self._estimated
-        if time.monotonic() - asked < 1:
+        """When each active job will begin and end, in seconds from now; looked up anew once a second at most. Nothing is foreseen
+        from the first job on whose model and size nothing is known of."""
+        seen, times = self._estimated
+        if time.monotonic() - seen < 1:
             return times
         order = {id: place for place, id in enumerate(self.order())}
+        ids = sorted(self.store.active(), key=lambda id: order.get(id, -1))
+        self._plans = {id: self._plans.get(id) or self._plan(id) for id in ids}  # read once: a line may be long
         work: dict[str, tuple[float, int]] = {}
-        for job in sorted(self.store.active(), key=lambda job: order.get(job.id, -1)):
-            live = self._live.get(job.id, {})
-            left = [
-                self.pace.left(asked, defaults, *((live[n].step, live[n].steps) if n in live else (0, 0)))
-                for n, asked in enumerate(job.plan)
-            ]
+        for id in ids:
+            live = self._live.get(id, {})
+            places = [(live[n].step, live[n].steps) if n in live else (0, 0) for n in range(len(self._plans[id]))]
+            left = [self.pace.left(asked, defaults, *place) for asked, place in zip(self._plans[id], places, strict=True)]
             if None in left:
                 break
-            work[job.id] = sum(left), sum(seconds > 0 for seconds in left)
+            work[id] = sum(left), sum(seconds > 0 for seconds in left)
         times = dict(zip(work, finish_times(list(work.values()), self.slots), strict=True))
         self._estimated = time.monotonic(), times
         return times
+
+    def _plan(self, id: str) -> tuple[GenerationRequest, ...]:
+        job = self.store.job(id)
+        return job.plan if job else ()
 
     def _view(self, job: Job, kept: Sequence[Picture], order: list[str], defaults: Defaults | None) -> JobView:
         there = {picture.number: picture for picture in kept}

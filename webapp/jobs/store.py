@@ -182,10 +182,10 @@ class Store:
             served = served.where(_jobs.c.owner.in_({owner for _, owner in queued}), _jobs.c.started.is_not(None))
             return [(id, owner) for id, owner in queued], dict(db.execute(served).tuples().all())
 
-    def active(self) -> list[Job]:
-        """Every job that is queued or running, the oldest first."""
+    def active(self) -> list[str]:
+        """The ids of every job that is queued or running, the oldest first."""
         with self.database.connect() as db:
-            return [_job(row) for row in db.execute(select(_jobs).where(_jobs.c.state.in_(ACTIVE)).order_by(_jobs.c.created))]
+            return list(db.execute(select(_jobs.c.id).where(_jobs.c.state.in_(ACTIVE)).order_by(_jobs.c.created)).scalars())
 
     def active_of(self, owner: str) -> int:
         with self.database.connect() as db:
