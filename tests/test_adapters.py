@@ -63,7 +63,7 @@ def read(model) -> torch.Tensor:
 
 
 def predict_with(adapters: Adapters, checkpoint: Checkpoint, signatures: list[Signature]) -> torch.Tensor:
-    with adapters.rows(signatures):
+    with adapters.rows(signatures, range(len(signatures))):
         return predict(checkpoint, len(signatures))
 
 
@@ -149,9 +149,9 @@ def test_it_leaves_no_trace(adapters: Adapters, checkpoint: Checkpoint, files: F
     before = predict(checkpoint, 2), read(checkpoint)
     modules = [type(module) for part in (checkpoint.unet, checkpoint.text_encoder) for module in part.modules()]
     signature = ((files["a"], 1.0),)
-    with adapters.rows([signature, ()]), adapters.text(signature):
+    with adapters.rows([signature, ()], [0, 1]), adapters.text(signature):
         assert not torch.equal(predict(checkpoint, 2), before[0])
-    with pytest.raises(ZeroDivisionError), adapters.rows([signature]):
+    with pytest.raises(ZeroDivisionError), adapters.rows([signature], [0]):
         _ = 1 / 0
     after = [module for part in (checkpoint.unet, checkpoint.text_encoder) for module in part.modules()]
     assert [type(module) for module in after] == modules
@@ -162,7 +162,7 @@ def test_it_leaves_no_trace(adapters: Adapters, checkpoint: Checkpoint, files: F
 
 def test_nothing_wanted_costs_nothing(adapters: Adapters, checkpoint: Checkpoint, files: Files) -> None:
     adapters.load(((files["a"], 1.0),))
-    with adapters.rows([(), ((files["a"], 0.0),)]), adapters.text(()):
+    with adapters.rows([(), ((files["a"], 0.0),)], [0, 1]), adapters.text(()):
         assert not any(module._forward_hooks for module in checkpoint.unet.modules())
 
 

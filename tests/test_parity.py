@@ -236,6 +236,13 @@ def test_in_company_it_equals_the_pipeline(sides: dict[str, Side], case: Case) -
     assert apart < IN_COMPANY * case.rounding
 
 
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_in_company_it_is_what_it_is_alone_to_the_bit(sides: dict[str, Side], case: Case) -> None:
+    side = sides[case.model]
+    side.alone.draw(case.request, images=IMAGES)
+    assert torch.equal(side.in_company().latents[case.request], side.alone.latents[case.request])
+
+
 @pytest.mark.parametrize("case", [case for case in CASES if case.why], ids=str)
 def test_where_we_differ_we_do(sides: dict[str, Side], case: Case) -> None:
     """Should diffusers put it right, this fails, and what we do about it can go."""

@@ -3,18 +3,16 @@ model but never a path of this machine."""
 
 from __future__ import annotations
 
-import os
 import re
-import tempfile
-import threading
 from collections.abc import Collection
 from pathlib import Path
 from typing import Literal
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from webapp.errors import InvalidRequest
+from webapp.own_list import OwnList
 
 PREDICTIONS = {"v": "v_prediction", "v_prediction": "v_prediction", "epsilon": "epsilon"}
 """What a model may say of the noise it sees: the words for it here, and diffusers' own."""
@@ -54,8 +52,8 @@ class Catalogue:
     """The models that ship and those in `folder`/models.json, which is read anew each time."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._lock = threading.Lock()  # of a read, change and write
+        trouble = "The list of your own models cannot be read: the library's models.json is damaged. Correct or remove that file."
+        self._own = OwnList(folder / "models.json", _ENTRIES, "name", trouble)
 
     @property
     def entries(self) -> dict[str, Entry]:
@@ -68,12 +66,12 @@ class Catalogue:
         return self._of("upscaler")
 
     def _of(self, *kinds: str) -> dict[str, Entry]:
-        return {entry.name: entry for entry in (*SHIPPED, *self._own()[0]) if entry.kind in kinds}
+        return {entry.name: entry for entry in (*SHIPPED, *self._own.read()[0]) if entry.kind in kinds}
 
     @property
     def trouble(self) -> str:
         """A sentence if the owner's own entries cannot be read, else empty."""
-        return self._own()[1]
+        return self._own.read()[1]
 
     def find(self, name: str, listed_only: bool = False, kinds: Collection[str] = ("model",)) -> Entry:
         """The entry of that name in any case, among those of the `kinds`. Any other name is taken as a source itself, unless
@@ -100,47 +98,23 @@ class Catalogue:
         self._refuse_shipped(name, "Choose another name.")
         path = Path(source).expanduser()
         entry = Entry(name, str(path.resolve()) if path.exists() else source.strip(), prediction)
-        with self._lock:
-            self._write([*(old for old in self._owned() if old.name.casefold() != name.casefold()), entry])
+        self._own.change(lambda own: [*(old for old in own if old.name.casefold() != name.casefold()), entry])
         return entry
 
     def remove(self, name: str) -> Entry:
         """Take an own entry off the list, and give it back; its files stay. Raises InvalidRequest."""
         self._refuse_shipped(name, "It cannot be taken off the list.")
-        with self._lock:
-            own = self._owned()
-            gone = [entry for entry in own if entry.name.casefold() == name.casefold()]
+        gone: list[Entry] = []
+
+        def without(own: list[Entry]) -> list[Entry]:
+            gone.extend(entry for entry in own if entry.name.casefold() == name.casefold())
             if not gone:
                 raise InvalidRequest({"name": f"There is no model of your own called {name[:80]}."})
-            self._write([entry for entry in own if entry not in gone])
+            return [entry for entry in own if entry not in gone]
+
+        self._own.change(without)
         return gone[0]
 
     def _refuse_shipped(self, name: str, sentence: str) -> None:
         if name.casefold() in (entry.name for entry in SHIPPED):
             raise InvalidRequest({"name": f"{name} is a name that this program brings along. {sentence}"})
-
-    def _own(self) -> tuple[list[Entry], str]:
-        try:
-            return _ENTRIES.validate_json((self.folder / "models.json").read_bytes()), ""
-        except FileNotFoundError:
-            return [], ""
-        except (OSError, ValidationError):
-            return [], "The list of your own models cannot be read: the library's models.json is damaged. Correct or remove that file."
-
-    def _owned(self) -> list[Entry]:
-        own, trouble = self._own()
-        if trouble:  # it may still be repaired by hand: never write over it
-            raise InvalidRequest({"name": trouble})
-        return own
-
-    def _write(self, entries: list[Entry]) -> None:
-        """All or nothing: a reader sees the old list or the new one."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        handle, partial = tempfile.mkstemp(dir=self.folder, prefix=".models-")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(_ENTRIES.dump_json(entries, indent=2))
-            os.replace(partial, self.folder / "models.json")
-        except BaseException:
-            os.unlink(partial)
-            raise

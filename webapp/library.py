@@ -4,15 +4,14 @@ autoencoders and upscalers are kept in. A file of its own, so that names become 
 from __future__ import annotations
 
 import os
-import tempfile
-import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter
 
 from webapp.errors import InvalidRequest
+from webapp.own_list import OwnList
 
 KINDS = {  # a kind is the name of its folder: what one of it is called, and the request's field that names it
     "wildcards": ("wildcard", "prompt"),
@@ -57,12 +56,13 @@ class Library:
 
     def __init__(self, folder: Path | None = None) -> None:
         self.root = folder
-        self._lock = threading.Lock()  # of a read, change and write of the user's own styles
+        trouble = "Your own styles cannot be read: the library's styles.json is damaged. Correct or remove that file."
+        self._own = OwnList(folder / "styles.json", _STYLES, "styles", trouble) if folder else None
 
     @property
     def styles(self) -> dict[str, Style]:
         """The styles that ship with the program and then the user's own, which replace those of the same name in any case."""
-        own = self._own_styles()[0]
+        own = self._own.read()[0] if self._own else []
         hidden = {style.name.casefold() for style in own}
         shipped = [style for style in _STYLES.validate_json(_SHIPPED.read_bytes()) if style.name.casefold() not in hidden]
         return {style.name: style for style in (*shipped, *own)}
@@ -70,7 +70,7 @@ class Library:
     @property
     def trouble(self) -> str:
         """A sentence if the user's own styles cannot be read, else empty."""
-        return self._own_styles()[1]
+        return self._own.read()[1] if self._own else ""
 
     def style(self, name: str) -> Style:
         """The style of that name in any case."""
@@ -82,17 +82,18 @@ class Library:
 
     def add_style(self, style: Style) -> None:
         """Keep `style` among the user's own, in place of one of the same name."""
-        with self._lock:
-            self._write_styles([*(old for old in self._owned() if old.name.casefold() != style.name.casefold()), style])
+        self._kept().change(lambda own: [*(old for old in own if old.name.casefold() != style.name.casefold()), style])
 
     def remove_style(self, name: str) -> None:
         """Remove one of the user's own styles; those that ship with the program stay."""
-        with self._lock:
-            own = self._owned()
+
+        def without(own: list[Style]) -> list[Style]:
             kept = [style for style in own if style.name.casefold() != name.strip().casefold()]
             if len(kept) == len(own):
                 raise InvalidRequest({"styles": f"There is no style of your own called {_shown(name)}."})
-            self._write_styles(kept)
+            return kept
+
+        self._kept().change(without)
 
     def wildcard(self, name: str) -> tuple[str, ...]:
         """The lines of that wildcard's file; blank lines, and comments after a `#` at a line's start, are skipped."""
@@ -132,33 +133,11 @@ class Library:
         suffix = ".txt" if kind == "wildcards" else ".safetensors"
         return {path.relative_to(folder).as_posix().removesuffix(suffix): path for path in _walk(folder, folder.resolve(), suffix)}
 
-    def _own_styles(self) -> tuple[list[Style], str]:
-        if self.root is None:
-            return [], ""
-        try:
-            return _STYLES.validate_json((self.root / "styles.json").read_bytes()), ""
-        except FileNotFoundError:
-            return [], ""
-        except (OSError, ValidationError):
-            return [], "Your own styles cannot be read: the library's styles.json is damaged. Correct or remove that file."
-
-    def _owned(self) -> list[Style]:
-        own, trouble = self._own_styles()
-        if trouble or self.root is None:  # a damaged file may still be repaired by hand: never write over it
-            raise InvalidRequest({"styles": trouble or "There is no library to keep styles in."})
-        return own
-
-    def _write_styles(self, styles: list[Style]) -> None:
-        assert self.root is not None
-        self.root.mkdir(parents=True, exist_ok=True)
-        handle, partial = tempfile.mkstemp(dir=self.root, prefix=".styles-")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(_STYLES.dump_json(styles, indent=2))
-            os.replace(partial, self.root / "styles.json")
-        except BaseException:
-            os.unlink(partial)
-            raise
+    def _kept(self) -> OwnList[Style]:
+        """The user's own styles. Raises InvalidRequest where there is no folder to keep them in."""
+        if self._own is None:
+            raise InvalidRequest({"styles": "There is no library to keep styles in."})
+        return self._own
 
 
 def _walk(folder: Path, root: Path, suffix: str) -> Iterator[Path]:

@@ -12,8 +12,8 @@ import json
 import logging
 import re
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -28,6 +28,7 @@ from torch.nn.functional import conv2d, linear
 from webapp.engine import weights
 from webapp.engine.checkpoint import Checkpoint
 from webapp.engine.digest import sha256
+from webapp.engine.rows import apart
 from webapp.errors import ModelError
 
 Signature = tuple[tuple[Path, float], ...]
@@ -92,24 +93,25 @@ class Adapters:
         return sha256(path)
 
     @contextmanager
-    def rows(self, signatures: Sequence[Signature]) -> Iterator[None]:
-        """While this lasts, row i of a call of the UNet has the LoRAs of `signatures[i]`. Raises ModelError as `load` does."""
+    def rows(self, signatures: Sequence[Signature], owners: Sequence[int]) -> Iterator[None]:
+        """While this lasts, row i of a call of the UNet is of the task `owners[i]` and has the LoRAs of `signatures[i]`. Raises
+        ModelError as `load` does."""
         shares: dict[Path, list[float]] = {}
         for row, signature in enumerate(signatures):
             for path, weight in signature:
                 shares.setdefault(path, [0.0] * len(signatures))[row] += weight
-        with self._laid("unet", shares):
+        with self._laid("unet", shares, owners):
             yield
 
     @contextmanager
     def text(self, signature: Signature) -> Iterator[None]:
         """While this lasts, all rows of a call of the text encoder have the LoRAs of `signature`. Raises ModelError as `load` does."""
         shares = {path: [sum(weight for other, weight in signature if other == path)] for path, _ in signature}
-        with self._laid("text_encoder", shares):
+        with self._laid("text_encoder", shares, [0]):
             yield
 
     @contextmanager
-    def _laid(self, part: str, shares: Mapping[Path, list[float]]) -> Iterator[None]:
+    def _laid(self, part: str, shares: Mapping[Path, list[float]], owners: Sequence[int]) -> Iterator[None]:
         """Hooks for `part` of the model: each file with its weight a row. In the order of their names, so that a sum's rounding
         does not depend on who else is there."""
         with self._lock:
@@ -122,8 +124,9 @@ class Adapters:
                 everywhere = len(used) == len(shares[path])
                 where = slice(None) if everywhere else torch.tensor(used, device=device)
                 weight = torch.tensor([shares[path][row] for row in used], device=device)  # (rows that use it,)
+                alone = partial(apart, [owners[row] for row in used], device)
                 for layer in getattr(lora, part):
-                    handle = layer.module.register_forward_hook(partial(_add, layer, where, weight))
+                    handle = layer.module.register_forward_hook(partial(_add, layer, where, weight, alone))
                     hooks.callback(handle.remove)
             yield
 
@@ -139,8 +142,17 @@ class Adapters:
             self._held.popitem(last=False)
 
 
-def _add(layer: _Layer, where: slice | torch.Tensor, weight: torch.Tensor, _: nn.Module, inputs: tuple, output: torch.Tensor) -> None:
-    output[where] += layer(inputs[0][where], weight)
+def _add(
+    layer: _Layer,
+    where: slice | torch.Tensor,
+    weight: torch.Tensor,
+    alone: Callable[[], AbstractContextManager],
+    _: nn.Module,
+    inputs: tuple,
+    output: torch.Tensor,
+) -> None:
+    with alone():
+        output[where] += layer(inputs[0][where], weight)
 
 
 def _stamp(path: Path) -> tuple[int, int]:

@@ -15,6 +15,7 @@ from PIL import Image
 
 from webapp.engine import weights
 from webapp.engine.checkpoint import Checkpoint
+from webapp.engine.rows import apart
 from webapp.errors import ModelError
 
 _SHAPE = ("block_out_channels", "down_block_types", "layers_per_block", "mid_block_type")
@@ -59,23 +60,29 @@ class ControlNets:
         return pixels.to(self._checkpoint.device, self._checkpoint.dtype)
 
     def residuals(
-        self, samples: torch.Tensor, timesteps: torch.Tensor, embeddings: torch.Tensor, uses: Sequence[Sequence[Use]]
+        self,
+        samples: torch.Tensor,
+        timesteps: torch.Tensor,
+        embeddings: torch.Tensor,
+        uses: Sequence[Sequence[Use]],
+        owners: Sequence[int],
     ) -> tuple[list[torch.Tensor], torch.Tensor] | tuple[None, None]:
         """What a UNet call is given as `down_block_additional_residuals` and `mid_block_additional_residual`.
 
-        samples (n, channels, h, w), timesteps (n,), embeddings (n, tokens, width), and each row's uses in force; (None, None) where
-        no row has any. A net is called once for all rows that use it (twice for those that use it twice); other rows get zeros.
+        samples (n, channels, h, w), timesteps (n,), embeddings (n, tokens, width), each row's uses in force and which task it is
+        of; (None, None) where no row has any. A net is called once for all rows that use it (twice for those that use it twice); other rows get zeros.
         """
         total: list[torch.Tensor] | None = None
         for net, rows, row_uses in _calls(uses):
             where = torch.tensor(rows, device=samples.device)
-            down, mid = net(
-                samples[where, : net.config.in_channels],  # an inpainting UNet takes more than the latents
-                timesteps[where],
-                encoder_hidden_states=embeddings[where],
-                controlnet_cond=torch.cat([use.image for use in row_uses]),
-                return_dict=False,
-            )
+            with apart([owners[row] for row in rows], samples.device):
+                down, mid = net(
+                    samples[where, : net.config.in_channels],  # an inpainting UNet takes more than the latents
+                    timesteps[where],
+                    encoder_hidden_states=embeddings[where],
+                    controlnet_cond=torch.cat([use.image for use in row_uses]),
+                    return_dict=False,
+                )
             weight = torch.tensor([use.weight for use in row_uses], device=samples.device).view(-1, 1, 1, 1)
             if total is None:
                 total = [part.new_zeros(len(uses), *part.shape[1:]) for part in (*down, mid)]

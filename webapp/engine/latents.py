@@ -52,9 +52,12 @@ class LatentSpace:
         return self.vae.config.scaling_factor * (spread.mean + spread.std * noise)
 
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
-        """(n, channels, h, w) to (n, 3, H, W), about -1 to 1."""
+        """(n, channels, h, w) to (n, 3, H, W), about -1 to 1. On a CPU one after the other: that is faster there (1.0 to 1.8 times for
+        16 of 192 to 256 pixels), and no picture's rounding depends on the others."""
         self._tile(latents.shape[-1] * latents.shape[-2] * self.factor**2)
-        return self.vae.decode(latents / self.vae.config.scaling_factor, return_dict=False)[0].float()
+        scaled = latents / self.vae.config.scaling_factor
+        calls = scaled.split(1) if scaled.device.type == "cpu" else [scaled]
+        return torch.cat([self.vae.decode(call, return_dict=False)[0] for call in calls]).float()
 
     def decode_precisely(self, latents: torch.Tensor) -> torch.Tensor:
         """As `decode`, by a copy of the autoencoder in fp32: half precision overflows in some, and their pictures come out black."""

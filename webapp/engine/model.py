@@ -19,6 +19,7 @@ from webapp.engine.conditioning import Conditioner
 from webapp.engine.controlnet import ControlNets
 from webapp.engine.digest import sha256
 from webapp.engine.latents import LatentSpace
+from webapp.engine.rows import apart
 from webapp.library import Library
 from webapp.schema import GenerationRequest
 
@@ -74,12 +75,13 @@ class Model:
     def predict(self, tasks: Sequence[Task]) -> tuple[torch.Tensor, ...]:
         """What the UNet says of each task's rows, (rows, channels, h, w) each; all tasks of one shape."""
         counts = [task.rows for task in tasks]
-        samples = torch.cat([task.sample for task in tasks])  # (all rows, channels, h, w)
+        owners = [owner for owner, count in enumerate(counts) for _ in range(count)]
+        samples = torch.cat([task.sample for task in tasks]).contiguous()  # (all rows, channels, h, w)
         # (all rows,); samplers count in int64, float32 or float64, and the UNet in float32
         timesteps = torch.cat([task.timestep.expand(task.rows).to(samples.device, torch.float32) for task in tasks])
         words = torch.cat([task.embeddings for task in tasks])  # (all rows, 77 * chunks, width)
-        down, mid = self.controlnets.residuals(samples, timesteps, words, _each_row(tasks, lambda task: task.uses))
-        with self.adapters.rows(_each_row(tasks, lambda task: task.loras)):
+        down, mid = self.controlnets.residuals(samples, timesteps, words, _each_row(tasks, lambda task: task.uses), owners)
+        with apart(owners, samples.device), self.adapters.rows(_each_row(tasks, lambda task: task.loras), owners):
             noise = self.checkpoint.unet(
                 samples,
                 timesteps,
