@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-
 from studio import Studio, ends, wish
+
 from webapp import metadata
 from webapp.engine import checkpoint, model
 from webapp.engine.drawing import Drawing
