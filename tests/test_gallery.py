@@ -11,7 +11,7 @@ from sqlalchemy import update
 from webapp.errors import NotFound
 from webapp.jobs.files import Files
 from webapp.jobs.gallery import UNDO, Gallery
-from webapp.jobs.store import DONE, Picture, Store, _pictures, new_id
+from webapp.jobs.store import DONE, PICTURES, Picture, Store, new_id
 from webapp.schema import GenerationRequest, Receipt
 
 
@@ -96,7 +96,7 @@ def test_after_an_hour_it_is_gone_for_good(gallery: Gallery) -> None:
     jobs = {picture.job for picture in gallery.pictures("ann", [one, three])}
     gallery.delete("ann", [one, three, unfinished])
     with gallery.store.database.begin() as db:
-        db.execute(update(_pictures).where(_pictures.c.deleted.is_not(None)).values(deleted=time.time() - UNDO - 1))
+        db.execute(update(PICTURES).where(PICTURES.c.deleted.is_not(None)).values(deleted=time.time() - UNDO - 1))
     assert gallery.restore("ann", [one]) == 0
     assert gallery.purge() == 2
     for id in (one, three):
@@ -130,7 +130,7 @@ def test_ten_thousand_pictures_open_at_once(gallery: Gallery) -> None:
             {"id": f"p{n:06}", "job": job, "number": n, "owner": "ann", "receipt": receipt, "prompt": f"cat {n}", "created": float(n)}
             for n in range(10_000)
         ]
-        db.execute(_pictures.insert(), rows)
+        db.execute(PICTURES.insert(), rows)
     few = gallery.page("ann", after="p000060")
     assert len(few.pictures) == 60
 

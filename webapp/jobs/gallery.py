@@ -11,11 +11,11 @@ from sqlalchemy import delete, select, tuple_, update
 
 from webapp.errors import NotFound
 from webapp.jobs.files import Files
-from webapp.jobs.store import ACTIVE, Picture, Store, _jobs, _picture, _pictures, new_id
+from webapp.jobs.store import ACTIVE, JOBS, PICTURES, Picture, Store, new_id, picture_of
 
 PAGE = 60  # pictures
 UNDO = 3600.0  # seconds that a deleted picture can be brought back
-_MINE = _pictures.c
+_MINE = PICTURES.c
 
 
 @dataclass(frozen=True)
@@ -43,15 +43,15 @@ class Gallery:
                 if (place := db.execute(here).one_or_none()) is None:
                     return Page([], "")
                 wanted &= tuple_(_MINE.created, _MINE.id) < tuple(place)
-            rows = select(_pictures).where(wanted).order_by(_MINE.created.desc(), _MINE.id.desc()).limit(limit + 1)
-            found = [_picture(row) for row in db.execute(rows)]
+            rows = select(PICTURES).where(wanted).order_by(_MINE.created.desc(), _MINE.id.desc()).limit(limit + 1)
+            found = [picture_of(row) for row in db.execute(rows)]
         return Page(found[:limit], found[limit - 1].id if len(found) > limit else "")
 
     def pictures(self, owner: str, ids: Sequence[str]) -> list[Picture]:
         """Those of `ids` that are the owner's, in the order of `ids`."""
         with self.store.database.connect() as db:
-            rows = db.execute(select(_pictures).where(_MINE.owner == owner, _MINE.id.in_(ids), _MINE.deleted.is_(None)))
-            found = {row.id: _picture(row) for row in rows}
+            rows = db.execute(select(PICTURES).where(_MINE.owner == owner, _MINE.id.in_(ids), _MINE.deleted.is_(None)))
+            found = {row.id: picture_of(row) for row in rows}
         return [found[id] for id in dict.fromkeys(ids) if id in found]
 
     def favour(self, owner: str, ids: Sequence[str], on: bool) -> int:
@@ -71,12 +71,12 @@ class Gallery:
 
         What an unfinished job has made stays until it ends, or it would be drawn again.
         """
-        ended = select(_jobs.c.id).where(_jobs.c.state.not_in(ACTIVE))
-        old = delete(_pictures).where(_MINE.deleted < time.time() - UNDO, _MINE.job.in_(ended))
+        ended = select(JOBS.c.id).where(JOBS.c.state.not_in(ACTIVE))
+        old = delete(PICTURES).where(_MINE.deleted < time.time() - UNDO, _MINE.job.in_(ended))
         with self.store.database.begin() as db:
             gone = db.execute(old.returning(_MINE.id, _MINE.job)).all()
-            bare = _jobs.c.id.in_({job for _, job in gone}) & _jobs.c.id.not_in(select(_MINE.job))
-            db.execute(delete(_jobs).where(bare))
+            bare = JOBS.c.id.in_({job for _, job in gone}) & JOBS.c.id.not_in(select(_MINE.job))
+            db.execute(delete(JOBS).where(bare))
         for id, _ in gone:
             self.files.remove(id)
         return len(gone)
@@ -97,12 +97,12 @@ class Gallery:
     def shared(self, word: str) -> Picture:
         """The picture that a link's word opens. Raises NotFound."""
         with self.store.database.connect() as db:
-            row = db.execute(select(_pictures).where(_MINE.share == word, _MINE.deleted.is_(None))).one_or_none() if word else None
+            row = db.execute(select(PICTURES).where(_MINE.share == word, _MINE.deleted.is_(None))).one_or_none() if word else None
         if row is None:
             raise NotFound("This link shows no picture: it was withdrawn, or it was never given out.")
-        return _picture(row)
+        return picture_of(row)
 
     def _change(self, owner: str, ids: Sequence[str], which: object, **values: object) -> int:
-        changed = update(_pictures).where(_MINE.owner == owner, _MINE.id.in_(ids), which)
+        changed = update(PICTURES).where(_MINE.owner == owner, _MINE.id.in_(ids), which)
         with self.store.database.begin() as db:
             return db.execute(changed.values(**values)).rowcount

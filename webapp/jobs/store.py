@@ -37,10 +37,10 @@ QUEUED, RUNNING, DONE, FAILED, CANCELLED = ("queued", "running", "done", "failed
 ACTIVE = (QUEUED, RUNNING)
 
 _PLAN = TypeAdapter(tuple[GenerationRequest, ...])
-_tables = MetaData()
-_jobs = Table(
+TABLES = MetaData()
+JOBS = Table(
     "jobs",
-    _tables,
+    TABLES,
     Column("id", String(32), primary_key=True),
     Column("owner", String(64), nullable=False),
     Column("key", String(64), nullable=False),  # two submits of one owner with one key are one job
@@ -58,9 +58,9 @@ _jobs = Table(
     Index("jobs_by_state", "state", "owner", "created"),
     Index("jobs_by_owner", "owner", "created"),
 )
-_pictures = Table(
+PICTURES = Table(
     "pictures",
-    _tables,
+    TABLES,
     Column("id", String(32), primary_key=True),
     Column("job", String(32), ForeignKey("jobs.id"), nullable=False),
     Column("number", Integer, nullable=False),  # its place among the job's pictures, from 0
@@ -74,9 +74,9 @@ _pictures = Table(
     UniqueConstraint("job", "number"),
     Index("pictures_by_owner", "owner", "created"),
 )
-_handed_in = Table(  # who has handed in which picture to draw from; one that two people have is kept once
+HANDED_IN = Table(  # who has handed in which picture to draw from; one that two people have is kept once
     "handed_in",
-    _tables,
+    TABLES,
     Column("owner", String(64), primary_key=True),
     Column("name", String(64), primary_key=True),
 )
@@ -128,7 +128,7 @@ class Store:
         self.database = create_engine(place)
         if self.database.dialect.name == "sqlite":
             event.listen(self.database, "connect", _prepare_sqlite)
-        _tables.create_all(self.database)
+        TABLES.create_all(self.database)
 
     def close(self) -> None:
         self.database.dispose()
@@ -148,7 +148,7 @@ class Store:
         }
         try:
             with self.database.begin() as db:
-                return _job(db.execute(insert(_jobs).values(row).returning(_jobs)).one())
+                return job_of(db.execute(insert(JOBS).values(row).returning(JOBS)).one())
         except IntegrityError:
             found = self.sent(owner, key)
             assert found
@@ -157,70 +157,70 @@ class Store:
     def sent(self, owner: str, key: str) -> Job | None:
         """The job that this owner's `key` made, if it was sent before."""
         with self.database.connect() as db:
-            row = db.execute(select(_jobs).where(_jobs.c.owner == owner, _jobs.c.key == key)).one_or_none()
-        return _job(row) if row else None
+            row = db.execute(select(JOBS).where(JOBS.c.owner == owner, JOBS.c.key == key)).one_or_none()
+        return job_of(row) if row else None
 
     def job(self, id: str, owner: str | None = None) -> Job | None:
         """The job, if there is one and (unless None) it is this owner's."""
         with self.database.connect() as db:
-            mine = True if owner is None else _jobs.c.owner == owner
-            row = db.execute(select(_jobs).where(_jobs.c.id == id, mine)).one_or_none()
-        return _job(row) if row else None
+            mine = True if owner is None else JOBS.c.owner == owner
+            row = db.execute(select(JOBS).where(JOBS.c.id == id, mine)).one_or_none()
+        return job_of(row) if row else None
 
     def jobs_of(self, owner: str, limit: int) -> list[Job]:
         """The owner's latest jobs and all that are still active, newest first."""
         with self.database.connect() as db:
-            latest = select(_jobs.c.id).where(_jobs.c.owner == owner).order_by(_jobs.c.created.desc()).limit(limit)
-            which = _jobs.c.id.in_(latest) | ((_jobs.c.owner == owner) & _jobs.c.state.in_(ACTIVE))
-            return [_job(row) for row in db.execute(select(_jobs).where(which).order_by(_jobs.c.created.desc()))]
+            latest = select(JOBS.c.id).where(JOBS.c.owner == owner).order_by(JOBS.c.created.desc()).limit(limit)
+            which = JOBS.c.id.in_(latest) | ((JOBS.c.owner == owner) & JOBS.c.state.in_(ACTIVE))
+            return [job_of(row) for row in db.execute(select(JOBS).where(which).order_by(JOBS.c.created.desc()))]
 
     def waiting(self) -> tuple[list[tuple[str, str]], dict[str, float]]:
         """(id, owner) of every queued job, oldest first, and when each of their owners was last served."""
         with self.database.connect() as db:
-            queued = db.execute(select(_jobs.c.id, _jobs.c.owner).where(_jobs.c.state == QUEUED).order_by(_jobs.c.created)).all()
-            served = select(_jobs.c.owner, func.max(_jobs.c.started)).group_by(_jobs.c.owner)
-            served = served.where(_jobs.c.owner.in_({owner for _, owner in queued}), _jobs.c.started.is_not(None))
+            queued = db.execute(select(JOBS.c.id, JOBS.c.owner).where(JOBS.c.state == QUEUED).order_by(JOBS.c.created)).all()
+            served = select(JOBS.c.owner, func.max(JOBS.c.started)).group_by(JOBS.c.owner)
+            served = served.where(JOBS.c.owner.in_({owner for _, owner in queued}), JOBS.c.started.is_not(None))
             return [(id, owner) for id, owner in queued], dict(db.execute(served).tuples().all())
 
     def active(self) -> list[str]:
         """The ids of every job that is queued or running, the oldest first."""
         with self.database.connect() as db:
-            return list(db.execute(select(_jobs.c.id).where(_jobs.c.state.in_(ACTIVE)).order_by(_jobs.c.created)).scalars())
+            return list(db.execute(select(JOBS.c.id).where(JOBS.c.state.in_(ACTIVE)).order_by(JOBS.c.created)).scalars())
 
     def active_of(self, owner: str) -> int:
         with self.database.connect() as db:
-            return db.execute(select(func.count()).where(_jobs.c.owner == owner, _jobs.c.state.in_(ACTIVE))).scalar_one()
+            return db.execute(select(func.count()).where(JOBS.c.owner == owner, JOBS.c.state.in_(ACTIVE))).scalar_one()
 
     def claim(self, id: str, worker: str, lease: float) -> Job | None:
         """Job `id` for `worker`, who must `renew` it within `lease` seconds; None if somebody else was faster."""
         now = time.time()
-        taken = update(_jobs).where(_jobs.c.id == id, _jobs.c.state == QUEUED)
-        taken = taken.values(state=RUNNING, worker=worker, started=now, lease=now + lease, attempts=_jobs.c.attempts + 1)
+        taken = update(JOBS).where(JOBS.c.id == id, JOBS.c.state == QUEUED)
+        taken = taken.values(state=RUNNING, worker=worker, started=now, lease=now + lease, attempts=JOBS.c.attempts + 1)
         with self.database.begin() as db:
-            row = db.execute(taken.returning(_jobs)).one_or_none()
-        return _job(row) if row else None
+            row = db.execute(taken.returning(JOBS)).one_or_none()
+        return job_of(row) if row else None
 
     def renew(self, worker: str, lease: float) -> set[str]:
         """The ids of the jobs that `worker` still holds, each for another `lease` seconds."""
-        mine = update(_jobs).where(_jobs.c.worker == worker, _jobs.c.state == RUNNING).values(lease=time.time() + lease)
+        mine = update(JOBS).where(JOBS.c.worker == worker, JOBS.c.state == RUNNING).values(lease=time.time() + lease)
         with self.database.begin() as db:
-            return set(db.execute(mine.returning(_jobs.c.id)).scalars())
+            return set(db.execute(mine.returning(JOBS.c.id)).scalars())
 
     def release(self, worker: str | None = None) -> list[Job]:
         """Back into the queue: every running job of `worker`, or (None) every one whose lease has run out."""
-        whose = _jobs.c.lease < time.time() if worker is None else _jobs.c.worker == worker
-        back = update(_jobs).where(_jobs.c.state == RUNNING, whose).values(state=QUEUED, worker=None, lease=None)
+        whose = JOBS.c.lease < time.time() if worker is None else JOBS.c.worker == worker
+        back = update(JOBS).where(JOBS.c.state == RUNNING, whose).values(state=QUEUED, worker=None, lease=None)
         with self.database.begin() as db:
-            return [_job(row) for row in db.execute(back.returning(_jobs))]
+            return [job_of(row) for row in db.execute(back.returning(JOBS))]
 
     def end(self, id: str, state: str, error: str = "", worker: str | None = None) -> Job | None:
         """An active job's last word; None if it was over already or (unless None) is not this worker's."""
         assert state in (DONE, FAILED, CANCELLED)
-        mine = True if worker is None else _jobs.c.worker == worker
-        over = update(_jobs).where(_jobs.c.id == id, _jobs.c.state.in_(ACTIVE), mine)
+        mine = True if worker is None else JOBS.c.worker == worker
+        over = update(JOBS).where(JOBS.c.id == id, JOBS.c.state.in_(ACTIVE), mine)
         with self.database.begin() as db:
-            row = db.execute(over.values(state=state, error=error, finished=time.time()).returning(_jobs)).one_or_none()
-        return _job(row) if row else None
+            row = db.execute(over.values(state=state, error=error, finished=time.time()).returning(JOBS)).one_or_none()
+        return job_of(row) if row else None
 
     # -- pictures
 
@@ -228,23 +228,23 @@ class Store:
         """Keeps a picture; False if the job has that picture already."""
         try:
             with self.database.begin() as db:
-                db.execute(insert(_pictures).values(_row(picture)))
+                db.execute(insert(PICTURES).values(_row(picture)))
             return True
         except IntegrityError:
             return False
 
     def picture(self, id: str, owner: str) -> Picture | None:
         with self.database.connect() as db:
-            mine = (_pictures.c.id == id) & (_pictures.c.owner == owner) & _pictures.c.deleted.is_(None)
-            row = db.execute(select(_pictures).where(mine)).one_or_none()
-        return _picture(row) if row else None
+            mine = (PICTURES.c.id == id) & (PICTURES.c.owner == owner) & PICTURES.c.deleted.is_(None)
+            row = db.execute(select(PICTURES).where(mine)).one_or_none()
+        return picture_of(row) if row else None
 
     def pictures_of(self, jobs: Sequence[str]) -> dict[str, list[Picture]]:
         """The pictures of each of these jobs, in order."""
         found: dict[str, list[Picture]] = {job: [] for job in jobs}
         with self.database.connect() as db:
-            for row in db.execute(select(_pictures).where(_pictures.c.job.in_(jobs)).order_by(_pictures.c.number)):
-                found[row.job].append(_picture(row))
+            for row in db.execute(select(PICTURES).where(PICTURES.c.job.in_(jobs)).order_by(PICTURES.c.number)):
+                found[row.job].append(picture_of(row))
         return found
 
     # -- pictures to draw from
@@ -252,12 +252,12 @@ class Store:
     def hand_in(self, owner: str, name: str) -> None:
         """Notes that this owner has handed in the picture of that name; again is no mistake."""
         with contextlib.suppress(IntegrityError), self.database.begin() as db:
-            db.execute(insert(_handed_in).values(owner=owner, name=name))
+            db.execute(insert(HANDED_IN).values(owner=owner, name=name))
 
     def handed_in(self, owner: str, names: Collection[str]) -> set[str]:
         """Those of `names` that this owner has handed in."""
         with self.database.connect() as db:
-            mine = select(_handed_in.c.name).where(_handed_in.c.owner == owner, _handed_in.c.name.in_(names))
+            mine = select(HANDED_IN.c.name).where(HANDED_IN.c.owner == owner, HANDED_IN.c.name.in_(names))
             return set(db.execute(mine).scalars())
 
 
@@ -266,7 +266,7 @@ def _prepare_sqlite(connection, _record) -> None:
         connection.execute(f"PRAGMA {line}")
 
 
-def _job(row) -> Job:
+def job_of(row) -> Job:
     request = GenerationRequest.model_validate_json(row.request)
     return Job(
         row.id,
@@ -282,7 +282,7 @@ def _job(row) -> Job:
     )
 
 
-def _picture(row) -> Picture:
+def picture_of(row) -> Picture:
     receipt = Receipt.model_validate_json(row.receipt)
     return Picture(row.id, row.job, row.number, row.owner, receipt, row.created, row.favourite, row.deleted, row.share or "")
 

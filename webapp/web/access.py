@@ -17,8 +17,9 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from webapp.errors import Refused
 from webapp.settings import Settings
+from webapp.web.house import house
 
-PUBLIC = frozenset({"static"})  # endpoints that need no token
+PUBLIC = frozenset({"static", "preferences.words", "preferences.change"})  # endpoints that need no token
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -29,6 +30,11 @@ CSP = (
 def person() -> str:
     """The identity of the browser that asks: random, anonymous, signed."""
     return session["person"]
+
+
+def is_host() -> bool:
+    """Whether the host asks: on a server that nobody else can reach, everybody is."""
+    return not house().settings.shared
 
 
 def guard(app: Flask, settings: Settings) -> None:
@@ -42,6 +48,7 @@ def guard(app: Flask, settings: Settings) -> None:
         PERMANENT_SESSION_LIFETIME=timedelta(days=365),
         MAX_CONTENT_LENGTH=1 << 20,  # bytes; a form of words needs no more
     )
+    app.jinja_env.globals["is_host"] = is_host
     badge = hashlib.sha256(settings.token.encode()).hexdigest()  # what a cookie holds instead of the token
 
     @app.before_request

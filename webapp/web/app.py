@@ -14,7 +14,7 @@ from werkzeug.exceptions import HTTPException
 from webapp import __version__
 from webapp.errors import AppError, Busy
 from webapp.settings import Settings
-from webapp.web import access, pages
+from webapp.web import access, answers, create, gallery, host, language, live, preferences
 from webapp.web.house import House
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,7 +28,9 @@ def create_app(settings: Settings) -> Flask:
     app = Flask("webapp", template_folder=ROOT / "templates", static_folder=ROOT / "static")
     app.jinja_env.globals["version"] = __version__
     access.guard(app, settings)
-    app.register_blueprint(pages.pages)
+    language.teach(app)
+    for pages in (create.create, live.live, gallery.gallery, host.host, preferences.preferences):
+        app.register_blueprint(pages)
     app.register_error_handler(AppError, _show_error)
     app.register_error_handler(HTTPException, _show_http_error)
     app.register_error_handler(Exception, _show_surprise)
@@ -39,9 +41,10 @@ def create_app(settings: Settings) -> Flask:
 
 
 def _answer(sentence: str, status: int) -> tuple[Response | str, int]:
-    if pages.wants_json():
+    sentence = language.told(sentence)
+    if answers.wants_json():
         return jsonify(error=sentence), status
-    return render_template("error.html", sentence=sentence, status=status), status
+    return render_template("error.html", sentence=sentence, outside=status == 403), status
 
 
 def _show_error(error: AppError):

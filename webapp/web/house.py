@@ -9,6 +9,7 @@ from flask import current_app
 from webapp.catalogue import Catalogue
 from webapp.jobs.events import Events
 from webapp.jobs.files import Files
+from webapp.jobs.gallery import Gallery
 from webapp.jobs.queue import Queue
 from webapp.jobs.store import Store
 from webapp.jobs.workers import LocalWorkers
@@ -25,6 +26,7 @@ class House:
     library: Library
     catalogue: Catalogue
     queue: Queue
+    gallery: Gallery
     workers: LocalWorkers
 
     @classmethod
@@ -34,7 +36,8 @@ class House:
         files = Files(str(settings.data / "pictures"))
         library, catalogue = Library(settings.library), Catalogue(settings.library)
         queue = Queue(store, files, events, library)
-        return cls(settings, store, files, events, library, catalogue, queue, LocalWorkers(queue, settings.model, catalogue))
+        workers = LocalWorkers(queue, settings.model, catalogue)
+        return cls(settings, store, files, events, library, catalogue, queue, Gallery(store, files), workers)
 
     def close(self) -> None:
         """Ends streams and drawing; unfinished jobs stay queued in the store."""

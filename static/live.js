@@ -1,32 +1,27 @@
-// The light table, live: sends the form without leaving the page, and lays each job's state, as the server tells it, on the table.
+// The light table, live: lays each job's state, as the server tells it, on the table.
 
-const form = document.getElementById("form");
+import { HEADERS, ask, t } from "./common.js";
+
 const table = document.getElementById("table");
 const blueprint = document.getElementById("print").content.firstElementChild;
-const HEADERS = { Accept: "application/json", "ngrok-skip-browser-warning": "1" };
 const title = document.title;
 const active = new Map(); // id of each unfinished job -> its share done, 0 to 1
 
 const isActive = (job) => job.state === "queued" || job.state === "running";
 
-function ordinal(n) {
-  const ending = n % 100 >= 11 && n % 100 <= 13 ? "th" : { 1: "st", 2: "nd", 3: "rd" }[n % 10] || "th";
-  return n + ending;
-}
-
-function about(seconds, words) {
+function about(seconds, text) {
   if (!seconds || seconds < 2) return "";
-  return seconds < 90 ? `${words} ${Math.round(seconds)} s` : `${words} ${Math.round(seconds / 60)} min`;
+  return t(text, { time: seconds < 90 ? `${Math.round(seconds)} s` : `${Math.round(seconds / 60)} min` });
 }
 
 function progressOf(job, picture) {
   if (picture.error) return picture.error;
   if (picture.id) return "";
   if (job.state === "failed") return job.error;
-  if (job.state === "cancelled") return "Cancelled.";
-  if (job.state === "queued") return (job.ahead === 0 ? "Next in turn" : `${ordinal(job.ahead + 1)} in turn`) + about(job.starts, ", begins in about");
-  if (picture.step) return `Step ${picture.step} of ${picture.steps}` + about(job.ends, ", ready in about");
-  return picture.ahead ? `${picture.ahead} before it` : "About to start";
+  if (job.state === "cancelled") return t("Cancelled.");
+  if (job.state === "queued") return (job.ahead === 0 ? t("Next in turn") : t("Number {place} in turn", { place: job.ahead + 1 })) + about(job.starts, ", begins in about {time}");
+  if (picture.step) return t("Step {step} of {steps}", picture) + about(job.ends, ", ready in about {time}");
+  return picture.ahead ? t("{ahead} before it", picture) : t("About to start");
 }
 
 function blank(job) {
@@ -60,9 +55,9 @@ function layPrint(job, picture, before) {
     const save = print.querySelector(".save");
     save.href = `/pictures/${picture.id}.png`;
     save.hidden = false;
-    if (!wasDone) document.getElementById("live").textContent = `Finished: ${words}`;
+    if (!wasDone) document.getElementById("live").textContent = t("Finished: {words}", { words });
   } else {
-    image.alt = `Being drawn: ${words}`;
+    image.alt = t("Being drawn: {words}", { words });
     if (picture.preview) image.src = picture.preview;
   }
   const bar = print.querySelector("progress");
@@ -78,7 +73,7 @@ function layPrint(job, picture, before) {
   return print;
 }
 
-function layJob(job) {
+export function layJob(job) {
   document.getElementById("empty").hidden = true;
   const known = document.getElementById(`print-${job.id}-0`);
   const first = known || table.firstElementChild;
@@ -95,86 +90,13 @@ function showModel(model) {
   line.dataset.state = model.state;
   line.querySelector("b").textContent = model.name;
   line.querySelector("span").textContent = model.sentence;
-  if (!model.defaults) return;
-  for (const name of ["width", "height", "steps", "guidance", "strength", "hires_strength"]) form.elements[name].placeholder = model.defaults[name];
-  form.elements.sampler.options[0].text = `as the model likes (${model.defaults.sampler})`;
+  document.dispatchEvent(new CustomEvent("model", { detail: model }));
 }
-
-// -- the form
-
-// A field that takes several boxes of the form: the first of them.
-const boxOf = (name) => form.querySelector(`[name="${{ controls: "control_model", x: "x_values", y: "y_values" }[name] || name}"]`);
-
-function showProblems(fields, general) {
-  for (const place of form.querySelectorAll("[data-for]")) {
-    const sentence = fields[place.dataset.for];
-    place.textContent = sentence || "";
-    place.hidden = !sentence;
-    const field = boxOf(place.dataset.for);
-    if (field) sentence ? field.setAttribute("aria-invalid", "true") : field.removeAttribute("aria-invalid");
-  }
-  const line = document.getElementById("error-form");
-  line.textContent = general;
-  line.hidden = !general;
-  const wrong = Object.keys(fields);
-  if (wrong.some((name) => name !== "prompt")) form.querySelector("details").open = true;
-  if (wrong.length) boxOf(wrong[0])?.focus();
-}
-
-// What the server would refuse unread: pictures that are too large together.
-function tooLarge() {
-  const limit = Number(form.dataset.limit);
-  const boxes = [...form.querySelectorAll("[type=file]")].filter((box) => box.files.length);
-  const size = boxes.reduce((sum, box) => sum + box.files[0].size, 0);
-  if (size <= limit - 100_000) return null; // the rest of the form
-  return { [boxes[0].name]: `More than ${Math.floor(limit / 2 ** 20)} MB of pictures cannot be sent at once. Please make them smaller.` };
-}
-
-let key = crypto.randomUUID?.() ?? String(Math.random()); // one wish; sent again after a broken connection it is still one wish
-
-form.addEventListener("submit", async (event) => {
-  event.preventDefault();
-  const large = tooLarge();
-  if (large) return showProblems(large, "");
-  const button = form.querySelector(".draw");
-  button.disabled = true;
-  try {
-    const body = new FormData(form);
-    body.set("key", key);
-    const answer = await fetch(form.action, { method: "POST", headers: HEADERS, body });
-    const told = await answer.json();
-    if (answer.ok) {
-      showProblems({}, "");
-      layJob(told);
-    } else {
-      showProblems(told.fields || {}, told.fields ? "" : told.error);
-    }
-    key = crypto.randomUUID?.() ?? String(Math.random());
-  } catch {
-    showProblems({}, "The server did not answer. Your words are still here; press Draw to try again.");
-  } finally {
-    button.disabled = false;
-  }
-});
-
-form.elements.prompt.addEventListener("keydown", (event) => {
-  if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
-    event.preventDefault();
-    form.requestSubmit();
-  }
-});
-
-form.querySelector(".try").addEventListener("click", (event) => {
-  if (!event.target.matches(".chip")) return;
-  event.preventDefault();
-  form.elements.prompt.value = event.target.textContent;
-  form.elements.prompt.focus();
-});
 
 table.addEventListener("submit", async (event) => {
   event.preventDefault();
-  const answer = await fetch(event.target.action, { method: "POST", headers: HEADERS }).catch(() => null);
-  if (answer?.ok) layJob(await answer.json());
+  const told = await ask(event.target.action, { method: "POST" });
+  if (told.ok) layJob(told);
 });
 
 // -- what the server tells

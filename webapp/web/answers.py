@@ -1,0 +1,43 @@
+"""What every page does to answer: the same views for people and for scripts, in the reader's language."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from flask import request
+
+from webapp.errors import NotFound
+from webapp.jobs.store import Job
+from webapp.schema import JobView, ModelView
+from webapp.web.house import house
+from webapp.web.language import told
+
+
+def wants_json() -> bool:
+    """Whether a script asks, rather than a person's browser for a page."""
+    return request.accept_mimetypes.best_match(["text/html", "application/json"]) == "application/json"
+
+
+def views(jobs: Sequence[Job]) -> list[JobView]:
+    """What their owner, who asks, sees of these jobs."""
+    found = house().queue.views(jobs, house().workers.model.defaults)
+    for view in found:
+        view.error = told(view.error)
+        for place, picture in enumerate(view.pictures):
+            spoken = {"error": told(picture.error), "notes": tuple(told(note) for note in picture.notes)}
+            view.pictures[place] = picture.model_copy(update=spoken)
+    return found
+
+
+def model() -> ModelView:
+    """How far the model is."""
+    seen = house().workers.model
+    return seen.model_copy(update={"sentence": told(seen.sentence)})
+
+
+def file(name: str) -> bytes:
+    """A picture's file. Raises NotFound."""
+    try:
+        return house().files.read(name)
+    except FileNotFoundError:
+        raise NotFound("The file of this picture is gone from the server's disk.") from None
