@@ -40,10 +40,11 @@ def test_without_the_link_every_route_is_closed(shared):
                 .replace("<any(png,webp):kind>", "png")
                 .replace("<int:number>", "1")
                 .replace("<path:filename>", "style.css")
+                .replace("<name>", "es")
             )
             answer = shared.test_client().open(path, method=method)
             if rule.endpoint in PUBLIC:
-                assert answer.status_code == 200
+                assert answer.status_code in (200, 303)
             else:
                 assert answer.status_code == 403 and b"link" in answer.data + b"link" * (method == "HEAD")
                 tried += 1
