@@ -1,0 +1,125 @@
+"""The app's words: every text has its Spanish, with the same places; sentences from within the house are recognised; the reader chooses."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from flask import Flask
+
+from webapp.errors import InvalidRequest
+from webapp.schema import GenerationRequest
+from webapp.web import language
+from webapp.web.language import LANGUAGES, texts, told, translate
+
+ROOT = Path(__file__).parent.parent
+TEXT = r"""("(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')"""
+CALLS = {  # where texts are written out, and how
+    "templates/*.html": rf"\b_\(\s*{TEXT}|\babout\(\s*{TEXT}",
+    "static/*.js": rf"\bt\(\s*{TEXT}|\babout\([^,()]+,\s*{TEXT}",
+    "webapp/web/*.py": rf"\btranslate\(\s*{TEXT}",
+}
+
+
+def used() -> dict[str, str]:
+    """Every text that pages, scripts and the web wing write out, and a file that does."""
+    found: dict[str, str] = {}
+    for files, call in CALLS.items():
+        for path in sorted(ROOT.glob(files)):
+            for match in re.finditer(call, path.read_text()):
+                quoted = next(group for group in match.groups() if group)
+                found.setdefault(re.sub(r"\\(.)", r"\1", quoted[1:-1]), path.name)
+    return found
+
+
+def places(text: str) -> set[str]:
+    return set(re.findall(r"\{(\w+)\}", text))
+
+
+def test_texts_are_found_where_they_are_written():
+    assert {"Gallery", "Cancel", "Step {step} of {steps}", ", ready in about {time}", "The server did not answer."} <= used().keys()
+
+
+@pytest.mark.parametrize("code", [code for code in LANGUAGES if code != "en"])
+def test_every_text_is_there_in_every_language(code: str):
+    missing = {text: file for text, file in used().items() if text not in texts(code)}
+    assert not missing
+
+
+@pytest.mark.parametrize("code", [code for code in LANGUAGES if code != "en"])
+def test_what_a_text_has_places_for_its_translation_has_too(code: str):
+    assert len(texts(code)) > 50
+    assert {text: into for text, into in texts(code).items() if places(text) != places(into)} == {}
+
+
+@pytest.fixture
+def spanish(app: Flask):
+    with app.test_request_context("/", headers={"Accept-Language": "es-MX,es;q=0.9"}):
+        yield
+
+
+def test_a_text_with_places(spanish):
+    assert translate("Step {step} of {steps}", step=3, steps=20) == "Paso 3 de 20"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"prompt": ""},
+        {"prompt": "a" * 100_000},
+        {"prompt": "a", "steps": 0},
+        {"prompt": "a", "width": "wide"},
+        {"prompt": "a", "guidance": "nan"},
+        {"prompt": "a", "count": 10**6},
+        {"prompt": "a", "seed": "1.5"},
+        {"prompt": "a", "sampler": "none such"},
+        {"prompt": "a", "width": 257},
+    ],
+)
+def test_what_is_wrong_with_a_request_is_told_in_spanish(spanish, wrong: dict):
+    with pytest.raises(InvalidRequest) as caught:
+        GenerationRequest.read(wrong)
+    for sentence in caught.value.fields.values():
+        assert told(sentence) != sentence, sentence
+        assert not re.search(r"\b(must|The|be|is)\b", told(sentence)), told(sentence)
+
+
+def test_several_sentences_are_told_one_by_one(spanish):
+    both = "There is no such request of yours. There is nothing at this address."
+    assert told(both) == f"{told('There is no such request of yours.')} {told('There is nothing at this address.')}"
+    assert told(both) != both
+
+
+def test_what_nobody_knows_stays_as_it_is(spanish):
+    assert told("A sentence of its own.") == "A sentence of its own."
+    assert told("") == ""
+
+
+def test_the_reader_chooses_and_it_is_remembered(app: Flask):
+    client = app.test_client()
+    assert '<html lang="en"' in client.get("/").text
+    assert '<html lang="es"' in client.get("/", headers={"Accept-Language": "es"}).text
+    answer = client.post("/preferences", data={"language": "es", "theme": "dark", "next": "/gallery?q=x"})
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/gallery?q=x")
+    page = client.get("/").text
+    assert '<html lang="es" data-theme="dark"' in page and "Galería" in page
+    assert client.get("/jobs/none", headers={"Accept": "application/json"}).json == {"error": "No hay tal pedido tuyo."}
+    client.post("/preferences", data={"language": "en", "theme": ""})
+    assert '<html lang="en">' in client.get("/").text
+
+
+@pytest.mark.parametrize(
+    "next", ["//evil.example", "/\\evil.example", "https:evil.example", "https://evil.example", "", "/\n/evil", "javascript:1"]
+)
+def test_the_way_back_leads_nowhere_else(app: Flask, next: str):
+    assert app.test_client().post("/preferences", data={"next": next}).headers["Location"] == "/"
+
+
+def test_nonsense_is_not_remembered(app: Flask):
+    client = app.test_client()
+    client.post("/preferences", data={"language": "../xx", "theme": "<b>"})
+    assert '<html lang="en">' in client.get("/").text
+    assert client.get("/words/../../x.json").status_code == 404
+    assert client.get("/words/xx.json").json == {}
+    assert client.get("/words/es.json").json["Gallery"] == language.texts("es")["Gallery"]
