@@ -365,6 +365,7 @@ def test_what_cannot_be_decoded_together_is_decoded_one_by_one(full: Studio) -> 
     shapes: list[int] = []
     parts(full).vae.decoder.register_forward_pre_hook(lambda _, inputs: shapes.append(len(inputs[0])))
     limit(parts(full).vae.decoder, 8 * 8)
+    parts(full).space.together = True  # as on a GPU
     results = ends(full.draw(wish(count=3, steps=12)))
     assert [type(end) for end in results] == [Finished] * 3
     assert [healed(end) for end in results] == [()] * 3
