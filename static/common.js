@@ -44,7 +44,26 @@ export function toast(text, label = "", does = null, seconds = 8) {
   setTimeout(close, seconds * 1000);
 }
 
+// What this browser remembers under a name, "" for nothing; it may be told to remember nothing at all.
+export function recall(name) {
+  try {
+    return localStorage.getItem(name) || "";
+  } catch {
+    return "";
+  }
+}
+
+export function remember(name, value) {
+  try {
+    value ? localStorage.setItem(name, value) : localStorage.removeItem(name);
+  } catch {
+    // it stays as it was
+  }
+}
+
 // -- keys
+
+const singleKeys = () => recall("single-keys") !== "off"; // who speaks to the computer sets them off by chance
 
 const keys = new Map([["?", { says: t("Show these keys"), does: () => showKeys() }]]);
 
@@ -74,19 +93,25 @@ function showKeys() {
     row.append(term, meaning);
     list.append(row);
   }
+  const label = document.createElement("label");
+  const box = document.createElement("input");
+  box.type = "checkbox";
+  box.checked = singleKeys();
+  box.addEventListener("change", () => remember("single-keys", box.checked ? "" : "off"));
+  label.append(box, " ", t("Use single keys"));
   const close = document.createElement("button");
   close.type = "button";
   close.textContent = t("Close");
   close.addEventListener("click", () => sheet.close());
   sheet.addEventListener("close", () => sheet.remove());
-  sheet.append(heading, list, close);
+  sheet.append(heading, list, label, close);
   document.body.append(sheet);
   sheet.showModal();
 }
 
 document.addEventListener("keydown", (event) => {
   const typing = event.target.closest?.("input:not([type=checkbox], [type=radio], [type=range]), textarea, select, [contenteditable]");
-  if (typing || event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
+  if (typing || !singleKeys() || event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
   const found = keys.get(event.key);
   if (!found) return;
   event.preventDefault();
