@@ -23,7 +23,7 @@ NOTEBOOKS = ("text_to_image_generator.ipynb", "text_to_image_generator_app.ipynb
 @pytest.fixture
 def run(tmp_path):
     """Runs a notebook in a folder that looks like a clone, with cells added at its end; gives the outputs of each cell."""
-    for name in ("webapp", "templates", "static"):
+    for name in ("webapp", "templates", "static", "locales"):
         (tmp_path / name).symlink_to(ROOT / name)
 
     def execute(name: str, *more: str, **settings: object) -> list[list]:
@@ -57,7 +57,7 @@ def test_it_installs_what_colab_lacks(name):
     lines = (ROOT / "requirements.txt").read_text().splitlines()
     required = {re.split("[<>=]", line)[0].casefold() for line in lines if line[:1].isalpha()}
     source = "".join(cell.source for cell in nbformat.read(ROOT / name, as_version=4).cells)
-    looked_for = set(re.findall(r'"\w+": "(\w+)"', source))
+    looked_for = set(re.findall(r'"\w+": "([\w-]+)"', source))
     assert required - COLAB <= looked_for <= required
 
 
