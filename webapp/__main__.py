@@ -44,8 +44,11 @@ def _serve(options: dict) -> int:
 
     settings = Settings.from_environment(options)
     server = Server(create_app(settings), settings.host, settings.port)
-    token = server.app.extensions["house"].settings.token
+    house = server.app.extensions["house"]
+    token = house.settings.token
     print(f"Text-to-Image Generator: {server.address}/{f'?token={token}' if token else ''}", flush=True)
+    if house.host_key:
+        print(f"Host's page: {server.address}/host?token={house.host_key}", flush=True)
     print("The page is open already; the model loads meanwhile. Ctrl+C stops.", flush=True)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as with Ctrl+C: unfinished jobs go back into the queue
     server.serve()

@@ -5,6 +5,7 @@ AppError
 ├── NotFound            no such job or picture for this person (404)
 ├── Refused             not allowed from here (403)
 ├── Busy                too much is waiting already (429)
+│   └── Paused          the host lets no guests in for a while (503)
 ├── ModelError          the checkpoint cannot be found, fetched or loaded (503)
 └── DrawingFailed       the engine gave up on this picture (500 of a job, never of a page)
 """
@@ -46,6 +47,10 @@ class Busy(AppError):
     def __init__(self, sentence: str, retry_after: int = 10) -> None:
         super().__init__(sentence)
         self.retry_after = retry_after
+
+
+class Paused(Busy):
+    status = 503
 
 
 class ModelError(AppError):

@@ -1,46 +1,70 @@
 """Who may come in, and as whom. Every route asks here first: the host is known, a change comes from our own page, whoever comes
-over a shared address knows the link's token, and each browser has a signed identity of its own."""
+over a shared address has a link that opens it, nobody asks too much, and each browser has a signed identity of its own."""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
 import ipaddress
-import os
 import secrets
+import time
+from collections.abc import Iterable
 from datetime import timedelta
-from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from flask import Flask, Response, redirect, request, session
+from flask import Flask, Response, g, redirect, request, session
+from flask.sessions import SecureCookieSessionInterface
+from flask_limiter import ApplicationLimit, Limit, Limiter, RequestLimit
+from limits import parse
+from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.wrappers import Response as AnyResponse
 
-from webapp.errors import Refused
+from webapp.errors import AppError, Busy, Paused, Refused
+from webapp.jobs.people import GUESTS, HOST
 from webapp.settings import Settings
-from webapp.web.house import house
+from webapp.web.house import house, kept_secret
 
-PUBLIC = frozenset({"static", "preferences.words", "preferences.change"})  # endpoints that need no token
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+PUBLIC = frozenset({"static", "preferences.words", "preferences.change"})  # endpoints that need no link
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+LIGHT = frozenset({"gallery.picture"})  # endpoints of which a page asks for dozens
+STREAMS = frozenset({"live.events"})  # these have limits of their own
+EVERYTHING = "6000/minute"  # from one address; a page counts ten, a picture one
+CHANGES = "60/minute"  # by one person, of each kind
+WRONG_TRIES = parse("20/10 minutes")  # from one address
 CSP = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'self'"
 )
 
 
 def person() -> str:
-    """The identity of the browser that asks: random, anonymous, signed."""
-    return session["person"]
+    """The identity of whoever asks. A browser's is random, anonymous and signed; a program's is that of its token and user name."""
+    if "person" not in g:
+        if "person" not in session:
+            session.permanent = True
+            session["person"] = secrets.token_urlsafe(16)
+        g.person = session["person"]
+    return g.person
 
 
 def is_host() -> bool:
     """Whether the host asks: on a server that nobody else can reach, everybody is."""
-    return not house().settings.shared
+    return not house().settings.shared or g.get("link") == HOST
+
+
+def inside() -> bool:
+    """Whether whoever asks was let in."""
+    return g.get("link") is not None
 
 
 def guard(app: Flask, settings: Settings) -> None:
     """Puts the checks before, and the headers behind, every route of `app`."""
     app.config.update(
-        SECRET_KEY=_signing_key(settings.data),
+        SECRET_KEY=kept_secret(settings.data / "cookie.key"),  # signs cookies
         SESSION_COOKIE_NAME="t2i",
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Lax",
@@ -48,21 +72,39 @@ def guard(app: Flask, settings: Settings) -> None:
         PERMANENT_SESSION_LIFETIME=timedelta(days=365),
         MAX_CONTENT_LENGTH=1 << 20,  # bytes; a form of words needs no more
     )
+    app.session_interface = _Cookies()
     app.jinja_env.globals["is_host"] = is_host
-    badge = hashlib.sha256(settings.token.encode()).hexdigest()  # what a cookie holds instead of the token
+    if settings.shared:
+        app.wsgi_app = _through_tunnel(app.wsgi_app)  # type: ignore[method-assign]
 
     @app.before_request
     def check() -> AnyResponse | None:
         _check_host(settings)
         _check_origin()
-        if settings.shared and request.endpoint not in PUBLIC and session.get("badge") != badge:
-            if not hmac.compare_digest(request.args.get("token", "").encode(), settings.token.encode()):
-                raise Refused("This page opens only with the link its host gave you. Please ask for the link.")
-            session["badge"] = badge
-            _introduce()
+        public = request.endpoint in PUBLIC
+        try:
+            link, token = _link(limiter)
+        except AppError:
+            if public:
+                return None
+            raise
+        g.link = link
+        if token and not public:
+            _remember(link, token)
             return redirect(request.path, 303)  # the token leaves the address bar
-        _introduce()
+        if "person" in g or "person" in session:
+            house().people.note(person(), link)
         return None
+
+    # after the check, for it counts by person
+    limiter = Limiter(
+        _address,
+        app=app,
+        storage_uri="memory://",
+        application_limits=[ApplicationLimit(EVERYTHING, key_function=_address, cost=_cost, exempt_when=_unlimited)],
+        default_limits=[Limit(CHANGES, key_function=person, exempt_when=lambda: request.method in SAFE or _unlimited())],
+        on_breach=_too_much,
+    )
 
     @app.after_request
     def close_up(response: Response) -> Response:
@@ -75,10 +117,127 @@ def guard(app: Flask, settings: Settings) -> None:
         return response
 
 
-def _introduce() -> None:
-    if "person" not in session:
-        session.permanent = True
-        session["person"] = secrets.token_urlsafe(16)
+# -- the link
+
+
+def _link(limiter: Limiter) -> tuple[str, str]:
+    """By what link whoever asks comes in: HOST, GUESTS, or an invitation's id; and the token, if the address bar has it now.
+
+    A program sends its token as a bearer's or as the password of Basic authorization. Raises Refused, Paused, and Busy after too many
+    wrong tries.
+    """
+    if (sent := request.authorization) and (word := sent.token or sent.password):
+        g.person = hashlib.sha256(f"{word}\n{sent.username or ''}".encode()).hexdigest()[:32]
+        link, shown = (_opens(word, limiter) if house().settings.shared else HOST), ""
+    elif not house().settings.shared:
+        return HOST, ""
+    elif shown := request.args.get("token", ""):
+        try:
+            link = _opens(shown, limiter)
+        except Refused:
+            link, shown = _remembered(), ""  # an old link in a browser that has come by a newer one
+    else:
+        link = _remembered()
+    if link != HOST and house().people.rules.paused:
+        raise Paused("The host has closed this page for a while. Nothing of yours is lost; please come back later.", 300)
+    return link, shown
+
+
+def _opens(token: str, limiter: Limiter) -> str:
+    """What this token opens."""
+    home, address = house(), _address()
+    if not limiter.limiter.test(WRONG_TRIES, address):
+        reset = limiter.limiter.get_window_stats(WRONG_TRIES, address).reset_time
+        raise Busy("There were too many wrong links from here. Please wait a few minutes.", max(1, int(reset - time.time()) + 1))
+    for link, secret in ((HOST, home.host_key), (GUESTS, home.people.rules.link)):
+        if hmac.compare_digest(token.encode(), secret.encode()):
+            return link
+    if invite := home.people.invited(token=token):
+        if invite.ended:
+            raise Refused(invite.ended)
+        return invite.id
+    limiter.limiter.hit(WRONG_TRIES, address)
+    raise Refused("This page opens only with the link its host gave you. Please ask for the link.")
+
+
+def _remember(link: str, token: str) -> None:
+    """Writes into the cookie how this browser came in: what only the token can make, never the token itself."""
+    person()
+    if link == HOST:
+        session["host"] = _badge(token)
+    else:
+        session["badge"] = _badge(token) if link == GUESTS else link
+
+
+def _remembered() -> str:
+    """What this browser's cookie opens. Being the host stays, also for one who tries the guests' link."""
+    home = house()
+    if session.get("host") == _badge(home.host_key):
+        return HOST
+    badge = session.get("badge", "")
+    if badge == _badge(home.people.rules.link):
+        return GUESTS
+    if badge and (invite := home.people.invited(id=badge)):
+        if invite.ended:
+            raise Refused(invite.ended)
+        return invite.id
+    if badge:
+        raise Refused("The host has changed the link to this page. Nothing of yours is lost; please ask for the new link.")
+    raise Refused("This page opens only with the link its host gave you. Please ask for the link.")
+
+
+def _badge(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+# -- limits
+
+
+def _address() -> str:
+    """Where whoever asks is."""
+    peer = _ip(request.remote_addr or "")
+    if isinstance(peer, ipaddress.IPv6Address) and not peer.is_loopback:
+        return str(ipaddress.ip_network((peer, 64), strict=False))  # one household has all of these
+    return str(peer)
+
+
+def _ip(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        found = ipaddress.ip_address(text)
+    except ValueError:
+        return None
+    return getattr(found, "ipv4_mapped", None) or found
+
+
+def _unlimited() -> bool:
+    return is_host() or request.endpoint in STREAMS
+
+
+def _cost() -> int:
+    return 1 if request.endpoint in LIGHT else 10
+
+
+def _too_much(limit: RequestLimit) -> None:
+    raise Busy("That was a lot at once. Please wait a moment.", max(1, int(limit.reset_at - time.time()) + 1))
+
+
+# -- where a request comes from
+
+
+class _Cookies(SecureCookieSessionInterface):
+    def get_cookie_secure(self, app: Flask) -> bool:
+        return request.is_secure
+
+
+def _through_tunnel(plain: WSGIApplication) -> WSGIApplication:
+    """A tunnel on this machine tells whose requests it brings, at the end of X-Forwarded-For; from elsewhere, anybody could write that."""
+    brought = ProxyFix(plain, x_for=1, x_proto=1)
+
+    def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        peer = _ip(environ.get("REMOTE_ADDR", ""))
+        return (brought if peer and peer.is_loopback else plain)(environ, start_response)
+
+    return application
 
 
 def _check_host(settings: Settings) -> None:
@@ -86,12 +245,9 @@ def _check_host(settings: Settings) -> None:
     name = urlsplit(f"//{request.host}").hostname or ""
     if settings.shared or name == "localhost":
         return
-    try:
-        if ipaddress.ip_address(name).is_loopback:
-            return
-    except ValueError:
-        pass
-    raise Refused("This server answers only under its own address, such as http://127.0.0.1.")
+    found = _ip(name)
+    if found is None or not found.is_loopback:
+        raise Refused("This server answers only under its own address, such as http://127.0.0.1.")
 
 
 def _check_origin() -> None:
@@ -102,15 +258,3 @@ def _check_origin() -> None:
     if site in ("same-origin", "none") or (site is None and (origin is None or urlsplit(origin).netloc == request.host)):
         return
     raise Refused("This request came from another site, so it was refused. Please use the page itself.")
-
-
-def _signing_key(data: Path) -> str:
-    """The key that signs cookies, made once for this data folder and readable by its owner alone."""
-    path = data / "cookie.key"
-    data.mkdir(parents=True, exist_ok=True)
-    try:
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(secrets.token_urlsafe(32))
-    except FileExistsError:
-        pass
-    return path.read_text()

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import secrets
-from dataclasses import replace
 from pathlib import Path
 
 from flask import Flask, Response, jsonify, render_template, request
@@ -22,12 +20,11 @@ log = logging.getLogger(__name__)
 
 
 def create_app(settings: Settings) -> Flask:
-    """The app, its workers already loading the model. A run that others can reach gets a random token if it has none."""
-    if settings.shared and not settings.token:
-        settings = replace(settings, token=secrets.token_urlsafe(32))
+    """The app, its workers already loading the model. A run that others can reach opens only with a link; one is made if it has none."""
     app = Flask("webapp", template_folder=ROOT / "templates", static_folder=ROOT / "static")
     app.jinja_env.globals["version"] = __version__
-    access.guard(app, settings)
+    home = app.extensions["house"] = House.build(settings)
+    access.guard(app, home.settings)
     language.teach(app)
     for pages in (create.create, live.live, gallery.gallery, host.host, preferences.preferences):
         app.register_blueprint(pages)
@@ -35,8 +32,8 @@ def create_app(settings: Settings) -> Flask:
     app.register_error_handler(HTTPException, _show_http_error)
     app.register_error_handler(Exception, _show_surprise)
 
-    app.extensions["house"] = House.build(settings)
-    app.extensions["house"].workers.start()
+    app.wsgi_app = home.meter.around(app.wsgi_app)  # type: ignore[method-assign]
+    home.workers.start()
     return app
 
 
@@ -44,7 +41,7 @@ def _answer(sentence: str, status: int) -> tuple[Response | str, int]:
     sentence = language.told(sentence)
     if answers.wants_json():
         return jsonify(error=sentence), status
-    return render_template("error.html", sentence=sentence, outside=status == 403), status
+    return render_template("error.html", sentence=sentence, outside=not access.inside()), status
 
 
 def _show_error(error: AppError):

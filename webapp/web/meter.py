@@ -1,0 +1,108 @@
+"""Counts what goes through the door, streams too: requests, and bytes as a tunnel sees them. Around the whole app, so that nothing
+passes by it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from werkzeug.wsgi import ClosingIterator
+
+from webapp.jobs.traffic import Ledger, Traffic
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+FREE = Traffic(requests=20_000, bytes_out=1_000_000_000)  # ngrok's free month
+PAUSE = 5.0  # seconds; what was counted since is lost by a kill -9
+SERVER = 120  # bytes, about: the lines that the server itself adds to an answer's head
+
+
+class Meter:
+    """This month's `requests`, `bytes_in` and `bytes_out`; and `run`, what was counted since the start."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._lock = threading.Lock()
+        self._timer: threading.Timer | None = None
+        self._month, self._kept, self._new = _month(), ledger.of(_month()), Traffic()
+        self.run, self.since = Traffic(), time.time()
+        self._closed = False
+
+    @property
+    def month(self) -> Traffic:
+        with self._lock:
+            return self._kept.and_(self._new) if self._month == _month() else Traffic()
+
+    @property
+    def requests(self) -> int:
+        return self.month.requests
+
+    @property
+    def bytes_in(self) -> int:
+        return self.month.bytes_in
+
+    @property
+    def bytes_out(self) -> int:
+        return self.month.bytes_out
+
+    def around(self, application: WSGIApplication) -> WSGIApplication:
+        """The WSGI application, counted."""
+
+        def counted(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+            self._count(Traffic(1, _asked(environ)))
+
+            def begin(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
+                self._count(Traffic(0, 0, SERVER + len(status) + sum(len(name) + len(value) + 4 for name, value in headers)))
+                return start_response(status, headers, *rest)
+
+            answer = application(environ, begin)
+            return ClosingIterator(self._passing(answer), [getattr(answer, "close", lambda: None)])
+
+        return counted
+
+    def close(self) -> None:
+        """Keeps what was counted."""
+        with self._lock:
+            self._closed = True
+            if self._timer:
+                self._timer.cancel()
+        self._keep()
+
+    def _passing(self, answer: Iterable[bytes]) -> Iterator[bytes]:
+        for chunk in answer:
+            self._count(Traffic(0, 0, len(chunk)))
+            yield chunk
+
+    def _count(self, more: Traffic) -> None:
+        if self._month != _month():
+            self._keep()
+        with self._lock:
+            self._new, self.run = self._new.and_(more), self.run.and_(more)
+            if not (self._timer or self._closed):
+                self._timer = threading.Timer(PAUSE, self._keep)
+                self._timer.daemon = True
+                self._timer.start()
+
+    def _keep(self) -> None:
+        with self._lock:
+            self._timer = None
+            if any(self._new):
+                self._ledger.add(self._month, self._new)
+            now = _month()
+            self._kept = self._kept.and_(self._new) if self._month == now else self._ledger.of(now)
+            self._month, self._new = now, Traffic()
+
+
+def _asked(environ: WSGIEnvironment) -> int:
+    """The bytes of a request: its line, its headers, its body."""
+    line = len(environ.get("REQUEST_METHOD", "")) + len(environ.get("PATH_INFO", "")) + len(environ.get("QUERY_STRING", "")) + 14
+    headers = sum(len(name) - 5 + len(value) + 4 for name, value in environ.items() if name.startswith("HTTP_"))
+    length = str(environ.get("CONTENT_LENGTH") or "")
+    return line + headers + (int(length) if length.isdecimal() else 0)
+
+
+def _month() -> str:
+    return time.strftime("%Y-%m", time.gmtime())
