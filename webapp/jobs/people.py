@@ -74,6 +74,7 @@ class Guest:
     waiting: int = 0  # pictures
     drawing: int = 0
     finished: int = 0
+    storage: int = 0  # bytes of their pictures
     name: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -168,6 +169,17 @@ class People:
         for guest in guests.values():
             guest.waiting, guest.drawing = waiting[guest.id], drawing[guest.id]
         return list(guests.values())
+
+    def drawn_since(self, when: float) -> int:
+        """Everybody's pictures that were finished since."""
+        with self._database.connect() as db:
+            return db.execute(select(func.count()).select_from(PICTURES).where(PICTURES.c.created >= when)).scalar_one()
+
+    def waiting(self) -> tuple[int, int]:
+        """How many pictures of everybody wait, and are drawn."""
+        with self._database.connect() as db:
+            waiting, drawing = self._unfinished(db)
+        return waiting.total(), drawing.total()
 
     def _unfinished(self, db: Connection) -> tuple[Counter[str], Counter[str]]:
         """How many pictures of each owner wait, and are drawn."""

@@ -1,0 +1,27 @@
+// The host's page: its figures follow while somebody looks, and links are copied with one press.
+
+import { HEADERS, t, toast } from "./common.js";
+
+const PAUSE = 5000; // milliseconds
+const now = document.getElementById("now");
+
+// Reads the figures anew, unless nobody sees them, or they are just being used.
+async function refresh() {
+  if (!document.hidden && !now.contains(document.activeElement)) {
+    const answer = await fetch(now.dataset.from, { headers: { ...HEADERS, Accept: "text/html" } }).catch(() => null);
+    if (answer?.ok) now.innerHTML = await answer.text();
+  }
+  setTimeout(refresh, PAUSE);
+}
+
+setTimeout(refresh, PAUSE);
+
+for (const button of document.querySelectorAll("[data-copy]")) {
+  button.hidden = !navigator.clipboard;
+  button.addEventListener("click", async () => {
+    const field = document.getElementById(button.dataset.copy);
+    field.select();
+    await navigator.clipboard.writeText(field.value);
+    toast(t("Copied."));
+  });
+}
