@@ -45,15 +45,16 @@ def page(chromium: Browser, site) -> Iterator[Page]:
 
 
 def options(page: Page, **values: str) -> None:
-    if page.locator("details").get_attribute("open") is None:
-        page.click("summary")
+    for fold in page.locator(".more, .pick:has([name=width])").all():
+        if fold.get_attribute("open") is None:
+            fold.locator("summary").click()
     for name, value in values.items():
         page.locator(f"[name={name}]").fill(value)
 
 
 def draw(page: Page, prompt: str) -> None:
     page.fill("#prompt", prompt)
-    page.click("text=Draw")
+    page.click(".draw")
 
 
 def finished(page: Page):
@@ -118,7 +119,7 @@ def test_an_error_stands_at_its_field_and_the_words_stay(page):
     expect(page.locator("#error-steps")).to_contain_text("1 to 150")
     assert page.input_value("#prompt") == 'a lighthouse 🦄 # "quoted"'
     options(page, width="", steps="1")
-    page.click("text=Draw")
+    page.click(".draw")
     expect(finished(page)).to_have_count(1)
     expect(page.locator(".problem:visible")).to_have_count(0)
 
@@ -167,15 +168,15 @@ def test_without_javascript_create_watch_and_cancel_work(chromium, site):
     page = context.new_page()
     page.goto(site.address)
     page.fill("#prompt", "a white elephant by the beach")
-    page.click("text=Draw")
+    page.click(".draw")
     page.wait_for_selector(".print[data-state=done]", timeout=300_000)
     expect(page.locator(".print img")).to_have_attribute("alt", "a white elephant by the beach")
     page.click("text=Use these settings")
     expect(page.locator("#prompt")).to_have_value("a white elephant by the beach")
-    page.click("summary")
+    page.click(".more > summary")
     page.fill("[name=steps]", "150")
     page.fill("[name=count]", "8")
-    page.click("text=Draw")
+    page.click(".draw")
     page.locator("text=Cancel").first.click()
     expect(page.locator(".print[data-state=cancelled]").first).to_be_visible()
     context.close()
@@ -192,7 +193,7 @@ def test_over_plain_http_the_link_and_the_form_work_without_javascript(chromium,
     page.goto(f"http://studio.example:{port}/?token={token}")
     assert page.url == f"http://studio.example:{port}/"
     page.fill("#prompt", "a boat")
-    page.click("text=Draw")
+    page.click(".draw")
     page.wait_for_selector(".print[data-state=done]", timeout=300_000)
     context.browser.close()
 
@@ -210,7 +211,7 @@ def test_it_fits_every_screen(chromium, site, scheme, width):
     context = chromium.new_context(color_scheme=scheme, viewport={"width": width, "height": 800})
     page = context.new_page()
     page.goto(site.address)
-    page.click("summary")
+    page.click(".more > summary")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     back = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (sum(int(part) for part in back[4:-1].split(",")) < 200) == (scheme == "dark")
@@ -267,7 +268,7 @@ def test_what_is_no_picture_is_told_at_its_box_and_the_choice_can_be_mended(page
     assert page.locator("[name=image]").get_attribute("aria-describedby") == "error-image"
     assert page.input_value("#prompt") == "a house by the sea" and page.input_value("[name=steps]") == "2"
     choose(page, "image", picture)
-    page.click("text=Draw")
+    page.click(".draw")
     expect(finished(page)).to_have_count(1)
     expect(page.locator(".problem:visible")).to_have_count(0)
 
@@ -292,11 +293,11 @@ def test_errors_of_grids_and_masks_stand_at_theirs(page, picture, tmp_path):
     draw(page, "a cat")
     expect(page.locator("#error-image")).to_contain_text("needs a picture")
     choose(page, "image", picture)
-    page.click("text=Draw")
+    page.click(".draw")
     expect(page.locator("#error-x")).to_contain_text("lots")
     expect(page.locator("[name=x_values]")).to_be_focused()
     options(page, x_values="1, 2")
-    page.click("text=Draw")
+    page.click(".draw")
     expect(finished(page)).to_have_count(2)
     expect(page.locator(".problem:visible")).to_have_count(0)
     page.locator(".paper").first.click()
@@ -320,18 +321,18 @@ def test_without_javascript_a_picture_is_handed_in_kept_and_taken_away(chromium,
     context = chromium.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(site.address)
-    page.click("summary")
+    page.click(".more > summary")
     page.set_input_files("[name=image]", picture)
     page.set_input_files("[name=mask]", wrong)
     page.fill("[name=steps]", "4")
     page.fill("#prompt", "a house by the sea")
-    page.click("text=Draw")
+    page.click(".draw")
     expect(page.locator("#error-mask")).to_contain_text("not a picture")
     expect(page.locator("#prompt")).to_have_value("a house by the sea")
     expect(page.locator("[name=steps]")).to_have_value("4")
     kept = page.locator("[name=image][type=checkbox]")
     expect(kept).to_be_checked()
-    page.click("text=Draw")
+    page.click(".draw")
     page.wait_for_selector(".print[data-state=done]", timeout=300_000)
     expect(page.locator(".receipt")).to_contain_text("Strength")
     page.click("text=Start from this picture")
@@ -339,7 +340,7 @@ def test_without_javascript_a_picture_is_handed_in_kept_and_taken_away(chromium,
     expect(page.locator("[name=image][type=checkbox]")).to_be_checked()
     page.locator("[name=image][type=checkbox]").uncheck()
     page.fill("[name=steps]", "2")
-    page.click("text=Draw")
+    page.click(".draw")
     page.wait_for_selector(".print[data-state=done]", timeout=300_000)
     expect(page.locator(".receipt")).not_to_contain_text("Strength")
     context.close()
@@ -351,10 +352,10 @@ def test_without_javascript_too_much_is_told_in_words(chromium, site, tmp_path):
     context = chromium.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(site.address)
-    page.click("summary")
+    page.click(".more > summary")
     page.set_input_files("[name=image]", large)
     page.fill("#prompt", "a house")
-    page.click("text=Draw")
+    page.click(".draw")
     expect(page.locator("h1")).to_contain_text("Please send less")
     page.go_back()
     expect(page.locator("#prompt")).to_have_value("a house")
@@ -366,14 +367,15 @@ def test_with_everything_open_nothing_is_wider_than_the_screen(chromium, site, p
     context = chromium.new_context(viewport={"width": width, "height": 800}, java_script_enabled=False)
     page = context.new_page()
     page.goto(site.address)
-    page.click("summary")
+    page.click(".more > summary")
     page.set_input_files("[name=image]", picture)
+    page.click(".pick:has([name=width]) > summary")
     for name in ("width", "steps", "strength", "mask_blur"):
         page.fill(f"[name={name}]", "-1")
     page.fill("[name=x_values]", "x" * 300)
     page.select_option("[name=x_field]", "steps")
     page.fill("#prompt", "w" * 200)
-    page.click("text=Draw")
+    page.click(".draw")
     expect(page.locator(".problem:visible")).not_to_have_count(0)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     wide = page.evaluate("(width) => [...document.querySelectorAll('#form *')].filter((one) => one.getBoundingClientRect().right > width + 1 && !one.closest('.try')).map((one) => one.outerHTML.slice(0, 80))", width)  # fmt: skip

@@ -123,7 +123,7 @@ class Browser(HTMLParser):
 
     def handle_starttag(self, tag, attributes):
         told = dict(attributes)
-        if tag == "input" and (told.get("type") not in ("file", "checkbox") or "checked" in told):
+        if tag == "input" and "name" in told and (told.get("type") not in ("file", "checkbox") or "checked" in told):
             self.sent.add(told["name"], told.get("value") or "")
         elif tag in ("select", "textarea"):
             self._field, self._options, self._text = told, [], "" if tag == "textarea" else None

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from flask import Blueprint, jsonify, redirect, render_template, request, url_for
+from werkzeug.datastructures import MultiDict
 
-from webapp import axis, craft
+from webapp import axis, craft, metadata, plan
 from webapp.errors import Busy, InvalidRequest
-from webapp.schema import MAX_PROMPT, RANGES, GenerationRequest
+from webapp.schema import MAX_PROMPT, RANGES, GenerationRequest, Receipt
 from webapp.web import answers, forms, live
 from webapp.web.access import person
 from webapp.web.house import house
@@ -22,11 +23,30 @@ EXAMPLES = (
     "a lighthouse in a storm at night",
     "a small red star left of a blue square on a white background",
 )
+KNOWN = (  # by the built-in model; a test holds them against its vocabulary
+    ("Colours", ("red", "orange", "yellow", "green", "blue", "purple", "pink", "brown", "black", "white", "grey")),
+    ("Shapes", ("circle", "square", "triangle", "star", "heart", "cross", "diamond")),
+    ("Things", ("elephant", "cat", "dog", "bird", "fish", "house", "castle", "lighthouse", "boat", "tree", "edinburgh castle")),
+    ("Places", ("on the sea", "on the beach", "on an island", "in the mountains", "in the forest", "in the desert", "in the city")),
+    ("More places", ("in new york", "on a hill", "in a field", "in the garden")),
+    ("Time and weather", ("at sunset", "at night", "on a sunny day", "in the rain", "in a storm", "in the snow")),
+    (
+        "Where it is",
+        ("small", "large", "on the left", "on the right", "at the top", "at the bottom", "left of", "right of", "above", "below"),
+    ),
+    ("Behind it", tuple(f"on a {colour} background" for colour in ("white", "black", "blue", "yellow"))),
+)
+READ = 16  # prompts of one form whose words are looked at
+LISTED = 50  # words of them that are told
+FROM_A_PICTURE = ("image", "mask", "strength", "only_masked", "outpaint_left", "outpaint_right", "outpaint_up", "outpaint_down")
 
 create = Blueprint("create", __name__)
 
 
-def _create_page(fields: dict[str, Any], errors: dict[str, str], status: int = 200) -> tuple[str, int]:
+def _create_page(
+    fields: dict[str, Any], errors: dict[str, str], status: int = 200, start: str = "", notes: tuple[str, ...] = ()
+) -> tuple[str, int]:
+    """The page with its form filled in; `start` is the address of the picture that it starts from, if there is one."""
     page = render_template(
         "create.html",
         jobs=live.table(),
@@ -45,24 +65,98 @@ def _create_page(fields: dict[str, Any], errors: dict[str, str], status: int = 2
         max_prompt=MAX_PROMPT,
         max_upload=forms.MAX_UPLOAD,
         examples=EXAMPLES,
+        known=KNOWN,
+        filled=any(fields.values()),
+        start=start,
+        notes=[told(note) for note in notes],
     )
     return page, status
 
 
 @create.get("/")
 def page():
+    """The form: empty, or filled in from the address, a request (`again`), or a picture: its `settings`, `like` it, `bigger`, or to
+    `start` from. Raises NotFound for what is not the visitor's own."""
     fields: dict[str, Any] = request.args.to_dict() | {"styles": request.args.getlist("styles")}
+    start = ""
     if request.args.get("again"):
         fields = forms.write(house().queue.find(person(), request.args["again"]).request.model_dump())
-    elif request.args.get("like"):
-        kept = house().queue.picture(person(), request.args["like"]).receipt.request
-        fields = forms.write(kept.model_dump() | {"subseed": None, "subseed_strength": LIKENESS, "count": 4})
-    elif request.args.get("start"):
-        found = house().queue.picture(person(), request.args["start"])
-        kept = found.receipt.request
-        image = house().queue.take_in(person(), answers.file(f"{found.id}.png"))
-        fields = {"prompt": kept.prompt, "negative_prompt": kept.negative_prompt, "image": image}
-    return _create_page(fields, {})
+    elif id := request.args.get("settings"):
+        fields = forms.write(_made(id).model_dump())
+    elif id := request.args.get("bigger"):
+        made = _made(id)
+        fields = forms.write(made.model_dump() | {"hires_scale": min(2 * made.hires_scale, RANGES["hires_scale"][1])})
+    elif id := request.args.get("like"):
+        fields = forms.write(_made(id).model_dump() | {"subseed": None, "subseed_strength": LIKENESS, "count": 4})
+    elif id := request.args.get("start"):
+        made, start = _made(id), url_for("gallery.picture", id=id, kind="png")
+        image = house().queue.take_in(person(), answers.file(f"{id}.png"))
+        fields = {"prompt": made.prompt, "negative_prompt": made.negative_prompt, "image": image}
+    return _create_page(fields, {}, start=start)
+
+
+def _made(id: str) -> GenerationRequest:
+    """What the visitor's picture was made from. Raises NotFound."""
+    return house().queue.picture(person(), id).receipt.request
+
+
+@create.post("/reading")
+def reading():
+    """How the form reads while it is being filled in: the prompt's length in tokens and its `limit`, the words that the loaded model
+    does not know or that are cut, how many pictures it makes, or why it makes none. A POST, so that no prompt stands in an address."""
+    fields, _ = forms.read(request.form, MultiDict(), lambda data: "")
+    fields = {name: value for name, value in fields.items() if name not in (*FROM_A_PICTURE, "controls")}
+    prompts, pictures, problem = [str(fields.get("prompt", ""))[:MAX_PROMPT]], None, ""
+    try:
+        planned = plan.pictures(GenerationRequest.read(fields), house().library)
+        prompts, pictures = list(dict.fromkeys(each.prompt for each in planned)), len(planned)
+    except InvalidRequest as error:
+        problem = next((sentence for name, sentence in error.fields.items() if name in ("count", "x", "y")), "")
+    asked = request.form.get("model", "")
+    counts = [] if asked not in ("", house().workers.model.name) else [house().workers.reading(prompt) for prompt in prompts[:READ]]
+    seen: dict[str, Any] = {}
+    if counts and None not in counts:
+        longest = max(counts, key=lambda count: (len(count.cut), count.tokens))
+        unknown = dict.fromkeys(word for count in counts for word in count.unknown)
+        seen = {"tokens": longest.tokens, "limit": longest.room, "unknown": [*unknown][:LISTED], "cut": longest.cut[:LISTED]}
+    return jsonify(seen | {"pictures": pictures, "problem": told(problem)})
+
+
+@create.post("/settings")
+def settings():
+    """What a picture says of how it was made, as the form's fields: for a script as JSON, else as the page filled in."""
+    request.max_content_length = forms.MAX_UPLOAD
+    sent = request.files.get("picture")
+    receipt = metadata.read(sent.read()) if sent else None
+    if receipt is None:
+        sentence = "This picture does not say how it was made." if sent else "Please choose a picture first."
+        if answers.wants_json():
+            return jsonify(error=told(sentence), fields={"picture": told(sentence)}), 400
+        fields = request.form.to_dict() | {"styles": request.form.getlist("styles")}
+        return _create_page(fields, {"picture": sentence}, 400)
+    wish, notes = _here(receipt)
+    fields = forms.write(wish.model_dump())
+    if answers.wants_json():
+        return jsonify(fields=fields, notes=[told(note) for note in notes])
+    return _create_page(fields, {}, notes=notes)
+
+
+def _here(receipt: Receipt) -> tuple[GenerationRequest, tuple[str, ...]]:
+    """A picture's request as the visitor can ask for it here, and sentences on what of it cannot be had: a model that is not listed,
+    pictures that they did not hand in."""
+    wish, changes, notes = receipt.request, {}, []
+    if lost := wish.images() - house().store.handed_in(person(), wish.images()):
+        gone = FROM_A_PICTURE if wish.image in lost else ("mask",) if wish.mask in lost else ()
+        changes = {name: GenerationRequest.model_fields[name].default for name in gone}
+        changes["controls"] = tuple(control for control in wish.controls if control.image not in lost)
+        notes.append("It was drawn from another picture, which it does not hold.")
+    drawn_by = wish.model or receipt.model
+    listed = {name.casefold(): name for name in house().catalogue.entries}
+    if drawn_by and drawn_by != house().workers.model.name:
+        changes["model"] = listed.get(drawn_by.casefold(), "")
+        if not changes["model"]:
+            notes.append(f"It was drawn by {drawn_by[:80]}, which is not among the models here.")
+    return wish.model_copy(update=changes), tuple(notes)
 
 
 @create.post("/generate")
