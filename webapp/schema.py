@@ -324,6 +324,8 @@ class ModelView(BaseModel):
     state: str
     sentence: str
     defaults: Defaults | None = None
+    done: int = 0  # bytes of a download that have come, and
+    total: int = 0  # that there are; 0 while nothing is downloaded
 
 
 _LABELS = {  # where "The", the field's name and a verb would read badly

@@ -63,8 +63,10 @@ def load(
     dtype: torch.dtype | None = None,
     report: Callable[[str], None] = log.info,
     prediction: str = "",
+    progress: Callable[[int, int], None] | None = None,
 ) -> Checkpoint:
-    """The model at `source`: "builtin", a folder, a .safetensors file, or an id on the hub. `report` is told what takes long or was not expected.
+    """The model at `source`: "builtin", a folder, a .safetensors file, or an id on the hub. `report` is told what takes long or was not expected,
+    and `progress`, in another thread, the bytes of a download that have come and those that there are.
 
     Without `device` the best one here is taken; without `dtype` the fastest one that is safe on it. `prediction`, "epsilon" or "v",
     goes before what the model says of itself. Raises ModelError, and InvalidRequest for another `prediction`.
@@ -75,7 +77,7 @@ def load(
     dtype = dtype or best_dtype(device)
     if (device.type, dtype) == ("cpu", torch.float16):
         raise ModelError("A CPU cannot draw in fp16 in any bearable time. Please choose fp32, or bf16 where it has that.")
-    name, place, revision, notice = _find(str(source), report)
+    name, place, revision, notice = _find(str(source), report, progress)
     report(f"Loading {name}.")
     pipe, weights = _read(place, name, device, dtype, prediction, report)
     space = LatentSpace(pipe.vae)
@@ -131,7 +133,7 @@ def _cpu_flags() -> set[str]:
     return set(found[1].split()) if found else set()
 
 
-def _find(source: str, report: Callable[[str], None]) -> tuple[str, Path, str, str]:
+def _find(source: str, report: Callable[[str], None], progress: Callable[[int, int], None] | None = None) -> tuple[str, Path, str, str]:
     """The model's name, folder or file, revision and notice."""
     if source == "builtin":
         return "builtin", BUILTIN, "", ""
@@ -143,7 +145,7 @@ def _find(source: str, report: Callable[[str], None]) -> tuple[str, Path, str, s
     repo, notice = hub.identify(source)
     if notice:
         report(notice)
-    folder = hub.fetch(repo, report)
+    folder = hub.fetch(repo, report, progress)
     return repo, folder, folder.name, notice
 
 

@@ -15,12 +15,13 @@ from contextlib import contextmanager
 import torch
 from PIL import Image
 
-from webapp import plan
+from webapp import plan, prompt
 from webapp.catalogue import Catalogue
 from webapp.engine import healing, memory, upscale
 from webapp.engine.batcher import Batcher
 from webapp.engine.calibrate import Sharing
 from webapp.engine.checkpoint import Checkpoint
+from webapp.engine.conditioning import Count
 from webapp.engine.drawing import Drawing
 from webapp.engine.events import Cancelled, Event, Failed, Finished, Preview, Step, Waiting
 from webapp.engine.model import Model
@@ -60,6 +61,7 @@ class Engine:
         self._batcher: Batcher[Picture] = Batcher(self._sharing.cap, room=2 * max_batch if max_batch else ROOM)
         self._changed = threading.Condition()
         self._closing = False
+        self.warm = threading.Event()  # set once it is measured how many pictures share a step
         self._pace = 0.0  # seconds that the latest step took
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self._thread.start()
@@ -69,6 +71,12 @@ class Engine:
         """What the engine was started with; without its weights while another model has its place in memory."""
         model = self._shelf.models.get("")
         return model.checkpoint if model else self._sources.own
+
+    def count(self, text: str) -> Count | None:
+        """How long a prompt is for the checkpoint's reader of words, and what of it that cannot use; None while another model has
+        its place in memory. For any thread. Raises InvalidRequest for a LoRA's weight that is no number."""
+        model = self._shelf.models.get("")
+        return model.conditioner.count(prompt.loras(text)[0]) if model else None
 
     def submit(
         self,
@@ -94,6 +102,18 @@ class Engine:
             self._changed.notify()
         return drawing
 
+    def together(self, name: str, width: int, height: int) -> int:
+        """How many pictures of this size, in pixels, share a step of the model `name`."""
+        model = self._shelf.models.get(self._sources.key(name))
+        if not isinstance(model, Model):
+            return 1
+        factor = model.checkpoint.space.factor
+        return self._sharing.cap((model, 0, height // factor, width // factor, 0))
+
+    def memory(self) -> tuple[int, int]:
+        """Bytes that are taken on the device, and all it has."""
+        return memory.usage(self._sources.own.device)
+
     def close(self) -> None:
         """Stop after the step in progress; whatever is not finished is cancelled."""
         with self._changed:
@@ -109,6 +129,7 @@ class Engine:
     def _run(self) -> None:
         with self._failing(self._batcher.line):
             self._sharing.learn_own(self._shelf.models[""])
+        self.warm.set()
         drawing = True
         while drawing:
             with self._failing(self._batcher.line):  # what nobody foresaw ends what is in line, never the loop
@@ -175,11 +196,12 @@ class Engine:
         self._pace = time.monotonic() - start
 
     def _advance(self, group: list[Picture]) -> None:
+        start = time.monotonic()
         predictions = group[0].task.model.predict([picture.task for picture in group])
         for picture, noise in zip(group, predictions, strict=True):
             with self._failing([picture]):
                 picture.task.advance(noise)
-                self._tell_progress(picture)
+                self._tell_progress(picture, time.monotonic() - start, len(group))
 
     def _make_room(self, group: list[Picture]) -> None:
         """After memory ran out in a step: models that nobody uses leave; then fewer share a step; then who is alone is told what fits."""
@@ -220,8 +242,8 @@ class Engine:
         if whole := picture.upscaled(image):
             self._end(picture, Finished, whole, picture.receipt(), picture.seconds)
 
-    def _tell_progress(self, picture: Picture) -> None:
-        picture.tell(Step, *picture.progress)
+    def _tell_progress(self, picture: Picture, seconds: float, together: int) -> None:
+        picture.tell(Step, *picture.progress, seconds, together, picture.size)
         task, now = picture.task, time.monotonic()
         if 1 < task.step < task.steps and now - picture.previewed >= self.preview_interval:
             picture.previewed = now

@@ -6,7 +6,7 @@ For each picture: `Waiting` any number of times, `Step` 1 to n with `Preview`s b
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from PIL import Image
 
@@ -23,11 +23,15 @@ class Waiting:
 
 @dataclass(frozen=True)
 class Step:
-    """`step` of `steps` calls of the UNet are done. Heun makes nearly two to a step asked for, PNDM one more in all."""
+    """`step` of `steps` calls of the UNet are done. Heun makes nearly two to a step asked for, PNDM one more in all. This one took
+    `seconds`, for `together` pictures of `size`, width and height in pixels; 0 in an upscaler."""
 
     index: int
     step: int
     steps: int
+    seconds: float = field(default=0.0, compare=False)
+    together: int = field(default=1, compare=False)
+    size: tuple[int, int] = field(default=(0, 0), compare=False)
 
 
 @dataclass(frozen=True)

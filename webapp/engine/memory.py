@@ -27,6 +27,17 @@ def free(device: torch.device) -> int:
     return psutil.virtual_memory().available
 
 
+def usage(device: torch.device) -> tuple[int, int]:
+    """Bytes that are taken on the device, by whomever, and all it has; of a CPU, the machine's memory."""
+    if device.type == "cuda":
+        left, whole = torch.cuda.mem_get_info(device)
+        return whole - left, whole
+    if device.type == "mps":
+        return torch.mps.driver_allocated_memory(), torch.mps.recommended_max_memory()
+    machine = psutil.virtual_memory()
+    return machine.total - machine.available, machine.total
+
+
 def tidy() -> None:
     """Gives memory back that nothing uses any more."""
     gc.collect()

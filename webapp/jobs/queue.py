@@ -6,20 +6,23 @@ import base64
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from PIL import Image
 
 from webapp import metadata, plan
 from webapp.errors import Busy, InvalidRequest, NotFound
-from webapp.jobs.estimate import Pace, finish_times
+from webapp.jobs.estimate import FAR, Kind, Pace, Piece, finish_times
 from webapp.jobs.events import Events
 from webapp.jobs.files import Files
+from webapp.jobs.people import People
 from webapp.jobs.store import CANCELLED, FAILED, QUEUED, Job, Picture, Store, new_id
 from webapp.library import Library
 from webapp.schema import Defaults, GenerationRequest, JobView, PictureView, Receipt
 
-MOST_WAITING = 50  # active jobs of one person
+MOST_WAITING = 100  # jobs of one person that are not begun
+MOST_OF_ALL = 2000  # and of everybody together
+SOONEST, LATEST = 2, 600  # seconds after which who was refused is told to come back
 MOST_ATTEMPTS = 3  # a job that takes the server down with it so often is given up
 LEASE = 10.0  # seconds a worker may be silent before its jobs go to another
 
@@ -37,13 +40,25 @@ def turns(waiting: Sequence[tuple[str, str]], served: Mapping[str, float]) -> li
     return [id for *_, id in sorted(places)]
 
 
+def overtaken(running: Sequence[tuple[str, str]], begun: set[str], waiting: set[str], slots: int) -> list[str]:
+    """The ids of jobs that are to give way: when somebody `waiting` has nothing among `running`, (id, owner) the longest running first,
+    and no slot is free, everybody keeps their first and whatever is `begun`."""
+    theirs = {owner for _, owner in running}
+    if len(running) < slots or waiting <= theirs:
+        return []
+    first = {owner: id for id, owner in reversed(running)}
+    return [id for id, owner in running if id not in begun and first[owner] != id]
+
+
 class Queue:
     """The one way in and out of the store while the app runs. All its methods may be called from any thread."""
 
     def __init__(self, store: Store, files: Files, events: Events, library: Library) -> None:
-        self.store, self.files, self.events, self.library = store, files, events, library
+        self.store, self.files, self.events, self.library, self.people = store, files, events, library, People(store)
         self.pace, self.slots = Pace(), 1  # how fast, and how many jobs at once; workers tell
-        self._estimated: tuple[float, dict[str, tuple[float, float]]] = float("-inf"), {}
+        self.defaults: Defaults | None = None  # the model's, as soon as it is known
+        self.together: Callable[[Kind], int] = lambda kind: 1  # how many pictures share a step
+        self._estimated: tuple[float, int, dict[str, tuple[float, float]]] = float("-inf"), -1, {}
         self._plans: dict[str, tuple[GenerationRequest, ...]] = {}  # of the active jobs
         self._live: dict[str, dict[int, PictureView]] = {}  # progress of what is being drawn; not worth keeping
         self._change = threading.Condition()
@@ -59,10 +74,14 @@ class Queue:
         if key and (sent := self.store.sent(owner, key)):
             return sent
         self._check_images(owner, request)
-        if self.store.active_of(owner) >= MOST_WAITING:
-            raise Busy(f"You have {MOST_WAITING} requests waiting already. Please let some finish first.")
+        if self.store.count_waiting(owner) >= MOST_WAITING:
+            raise Busy(f"You have {MOST_WAITING} requests waiting already. Please let some finish first.", self.room_in(owner))
+        if self.store.count_waiting() >= MOST_OF_ALL:
+            raise Busy("So many requests are waiting that no more fit. Please come back in a while.", self.room_in(None))
         request = request.seeded()
-        job = self.store.add(owner, request, plan.pictures(request, self.library), key or new_id())
+        pictures = plan.pictures(request, self.library)
+        self.people.check(owner, pictures)
+        job = self.store.add(owner, request, pictures, key or new_id(), lambda db: self.people.spend(db, owner, len(pictures)))
         self._tell(job)
         return job
 
@@ -71,6 +90,12 @@ class Queue:
         name = self.files.take_in(data)
         self.store.hand_in(owner, name)
         return name
+
+    def room_in(self, owner: str | None) -> int:
+        """The seconds until the first waiting job of this owner, or (None) of anybody, begins, as far as is known: 2 to 600."""
+        times = self._times(self.defaults) if self.defaults else {}
+        starts = [times[id][0] for id, whose in self.store.waiting()[0] if id in times and owner in (None, whose)]
+        return round(max(SOONEST, min(LATEST, min(starts, default=60.0))))
 
     def _check_images(self, owner: str, request: GenerationRequest) -> None:
         """The hash alone opens nothing: it can be read in every picture that was drawn from that one."""
@@ -85,6 +110,7 @@ class Queue:
         job = self.find(owner, id)
         ended = self.store.end(id, CANCELLED)
         if ended:
+            self._live.pop(id, None)
             self._tell(ended)
         return ended or job
 
@@ -104,7 +130,7 @@ class Queue:
 
     def views(self, jobs: Sequence[Job], defaults: Defaults | None) -> list[JobView]:
         """What the owner of these jobs sees of them."""
-        order = self.order() if any(job.state == QUEUED for job in jobs) else []
+        order = {id: place for place, id in enumerate(self.order())} if any(job.state == QUEUED for job in jobs) else {}
         kept = self.store.pictures_of([job.id for job in jobs])
         times = self._times(defaults) if defaults and any(job.active for job in jobs) else {}
         views = [self._view(job, kept[job.id], order, defaults) for job in jobs]
@@ -113,31 +139,44 @@ class Queue:
         return views
 
     def _times(self, defaults: Defaults) -> dict[str, tuple[float, float]]:
-        """When each active job will begin and end, in seconds from now; looked up anew once a second at most. Nothing is foreseen
-        from the first job on whose model and size nothing is known of."""
-        seen, times = self._estimated
-        if time.monotonic() - seen < 1:
-            return times
+        """When each active job will begin and end, in seconds from now; worked out anew when a turn was taken or asked for, and each
+        second. Nothing is foreseen from the first job on whose model and size nothing is known of, nor far ahead."""
+        seen, changes, times = self._estimated
+        passed = time.monotonic() - seen
+        if passed < 1 and changes == self._changes:
+            return {id: (max(0.0, starts - passed), max(0.0, ends - passed)) for id, (starts, ends) in times.items()}
+        seen, changes = time.monotonic(), self._changes
         order = {id: place for place, id in enumerate(self.order())}
         ids = sorted(self.store.active(), key=lambda id: order.get(id, -1))
         self._plans = {id: self._plans.get(id) or self._plan(id) for id in ids}  # read once: a line may be long
-        work: dict[str, tuple[float, int]] = {}
+        work: dict[str, list[Piece]] = {}
+        pictures = 0
         for id in ids:
-            live = self._live.get(id, {})
-            places = [(live[n].step, live[n].steps) if n in live else (0, 0) for n in range(len(self._plans[id]))]
-            left = [self.pace.left(asked, defaults, *place) for asked, place in zip(self._plans[id], places, strict=True)]
-            if None in left:
+            pictures += len(self._plans[id])
+            pieces = self._pieces(id, defaults)
+            if None in pieces or pictures > FAR:
                 break
-            work[id] = sum(left), sum(seconds > 0 for seconds in left)
-        times = dict(zip(work, finish_times(list(work.values()), self.slots), strict=True))
-        self._estimated = time.monotonic(), times
+            work[id] = pieces
+        foreseen = finish_times(list(work.values()), self.slots, lambda kind, count: self.pace.step(kind, count) or 0.0, self.together)
+        times = dict(zip(work, foreseen, strict=True))
+        self._estimated = seen, changes, times
         return times
+
+    def _pieces(self, id: str, defaults: Defaults) -> list[Piece | None]:
+        """What is left of each of the job's pictures that is not there yet."""
+        live = dict(self._live.get(id, {}))
+        places = [(asked, live.get(number)) for number, asked in enumerate(self._plans[id])]
+        return [
+            self.pace.piece(asked, defaults, view.step if view else 0, view.steps if view else 0)
+            for asked, view in places
+            if not (view and (view.id or view.error))
+        ]
 
     def _plan(self, id: str) -> tuple[GenerationRequest, ...]:
         job = self.store.job(id)
         return job.plan if job else ()
 
-    def _view(self, job: Job, kept: Sequence[Picture], order: list[str], defaults: Defaults | None) -> JobView:
+    def _view(self, job: Job, kept: Sequence[Picture], order: Mapping[str, int], defaults: Defaults | None) -> JobView:
         there = {picture.number: picture for picture in kept}
         live = self._live.get(job.id, {})
         pictures = []
@@ -152,7 +191,7 @@ class Queue:
             id=job.id,
             state=job.state,
             error=job.error,
-            ahead=order.index(job.id) if job.id in order else 0,
+            ahead=order.get(job.id, 0),
             prompt=job.request.prompt,
             width=size.width or (defaults.width if defaults else 512),
             height=size.height or (defaults.height if defaults else 512),
@@ -184,32 +223,49 @@ class Queue:
         there = {picture.number for picture in self.store.pictures_of([job.id])[job.id]}
         return [number for number in range(len(job.plan)) if number not in there]
 
-    def progress(self, job: Job, number: int, *, preview: bytes = b"", **facts: int | str) -> None:
-        """Live facts about picture `number`: `ahead`, `step`, `steps`, `error`; `preview` as WebP bytes."""
+    def progress(self, job: Job, number: int, *, preview: bytes | None = None, **facts: int | str) -> None:
+        """Live facts about picture `number`: `ahead`, `step`, `steps`, `error`, `id`; `preview` as WebP bytes, empty for none."""
         live = self._live.setdefault(job.id, {})
         view = live.get(number) or PictureView(number=number, seed=job.plan[number].seed, prompt=job.plan[number].prompt)
-        if preview:
-            facts["preview"] = "data:image/webp;base64," + base64.b64encode(preview).decode()
+        if preview is not None:
+            facts["preview"] = "data:image/webp;base64," + base64.b64encode(preview).decode() if preview else ""
         live[number] = view.model_copy(update=facts)
         self.events.changed(job.owner, job.id)
-
-    def steps(self, job: Job, number: int) -> int:
-        """How many steps picture `number` takes, as last told."""
-        live = self._live.get(job.id, {})
-        return live[number].steps if number in live else 0
 
     def keep(self, job: Job, number: int, image: Image.Image, receipt: Receipt) -> None:
         """Keeps a finished picture: first the files, then the row, so that what the store lists is really there."""
         picture = Picture(new_id(), job.id, number, job.owner, receipt, time.time())
         self.files.save(picture.id, metadata.to_png(image, receipt))
         self.store.keep(picture)
-        self.events.changed(job.owner, job.id)
+        self.progress(job, number, id=picture.id, preview=b"")
 
     def end(self, job: Job, state: str, error: str, worker: str) -> None:
         """The job's last word from the worker that has it; nothing if it was cancelled or given to another meanwhile."""
         ended = self.store.end(job.id, state, error, worker)
         self._live.pop(job.id, None)
         self._tell(ended or job)
+
+    def give_back(self, job: Job, worker: str) -> None:
+        """The job goes on later, in its turn; pictures already finished stay."""
+        back = self.store.give_back(job.id, worker)
+        self._begin_again(job.id)
+        self._tell(back or job)
+
+    def overtaken(self, worker: str) -> list[str]:
+        """The ids of those of `worker`'s jobs that are to be given back, because somebody waits who has none in work."""
+        begun = {id for id, live in list(self._live.items()) if any(view.step for view in list(live.values()))}
+        waiting = {owner for _, owner in self.store.waiting()[0]}
+        return overtaken(self.store.running(worker), begun, waiting, self.slots) if waiting else []
+
+    def others_wait(self, owner: str) -> bool:
+        """Whether anybody but this owner has a job that waits."""
+        return any(whose != owner for _, whose in self.store.waiting()[0])
+
+    def _begin_again(self, id: str) -> None:
+        """Of a job that waits again only what is finished is still true."""
+        finished = {number: view for number, view in self._live.pop(id, {}).items() if view.id}
+        if finished:
+            self._live[id] = finished
 
     def renew(self, worker: str) -> set[str]:
         """Tells that `worker` lives; the ids of the jobs it still has. Jobs of silent workers go back into the queue."""
@@ -221,7 +277,7 @@ class Queue:
     def release(self, worker: str) -> None:
         """Gives all of `worker`'s jobs back into the queue."""
         for job in self.store.release(worker):
-            self._live.pop(job.id, None)
+            self._begin_again(job.id)
             self._tell(job)
 
     def wait(self, seen: int, timeout: float) -> int:

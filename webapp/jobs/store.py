@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 from sqlalchemy import (
     Boolean,
     Column,
+    Connection,
     Float,
     ForeignKey,
     Index,
@@ -135,8 +136,18 @@ class Store:
 
     # -- jobs
 
-    def add(self, owner: str, request: GenerationRequest, plan: Sequence[GenerationRequest], key: str) -> Job:
-        """A new queued job; or, if this owner has sent this `key` before, the job that it made then."""
+    def add(
+        self,
+        owner: str,
+        request: GenerationRequest,
+        plan: Sequence[GenerationRequest],
+        key: str,
+        pay: Callable[[Connection], None] = lambda db: None,
+    ) -> Job:
+        """A new queued job; or, if this owner has sent this `key` before, the job that it made then.
+
+        `pay` is done in the same transaction: both happen, or neither.
+        """
         row = {
             "id": new_id(),
             "owner": owner,
@@ -148,7 +159,9 @@ class Store:
         }
         try:
             with self.database.begin() as db:
-                return job_of(db.execute(insert(JOBS).values(row).returning(JOBS)).one())
+                job = job_of(db.execute(insert(JOBS).values(row).returning(JOBS)).one())
+                pay(db)
+                return job
         except IntegrityError:
             found = self.sent(owner, key)
             assert found
@@ -174,6 +187,12 @@ class Store:
             which = JOBS.c.id.in_(latest) | ((JOBS.c.owner == owner) & JOBS.c.state.in_(ACTIVE))
             return [job_of(row) for row in db.execute(select(JOBS).where(which).order_by(JOBS.c.created.desc()))]
 
+    def jobs(self, owner: str, ids: Collection[str]) -> list[Job]:
+        """Those of `ids` that are this owner's, newest first."""
+        with self.database.connect() as db:
+            mine = select(JOBS).where(JOBS.c.owner == owner, JOBS.c.id.in_(ids)).order_by(JOBS.c.created.desc())
+            return [job_of(row) for row in db.execute(mine)]
+
     def waiting(self) -> tuple[list[tuple[str, str]], dict[str, float]]:
         """(id, owner) of every queued job, oldest first, and when each of their owners was last served."""
         with self.database.connect() as db:
@@ -183,13 +202,22 @@ class Store:
             return [(id, owner) for id, owner in queued], dict(db.execute(served).tuples().all())
 
     def active(self) -> list[str]:
-        """The ids of every job that is queued or running, the oldest first."""
+        """The ids of every job that is queued or running: first those that run, the longest running first, then the oldest."""
         with self.database.connect() as db:
-            return list(db.execute(select(JOBS.c.id).where(JOBS.c.state.in_(ACTIVE)).order_by(JOBS.c.created)).scalars())
+            order = JOBS.c.state.desc(), JOBS.c.started, JOBS.c.created
+            return list(db.execute(select(JOBS.c.id).where(JOBS.c.state.in_(ACTIVE)).order_by(*order)).scalars())
 
-    def active_of(self, owner: str) -> int:
+    def running(self, worker: str) -> list[tuple[str, str]]:
+        """(id, owner) of what `worker` draws, the longest running first."""
         with self.database.connect() as db:
-            return db.execute(select(func.count()).where(JOBS.c.owner == owner, JOBS.c.state.in_(ACTIVE))).scalar_one()
+            mine = select(JOBS.c.id, JOBS.c.owner).where(JOBS.c.worker == worker, JOBS.c.state == RUNNING)
+            return [(id, owner) for id, owner in db.execute(mine.order_by(JOBS.c.started))]
+
+    def count_waiting(self, owner: str | None = None) -> int:
+        """How many jobs of this owner, or (None) of everybody, are queued."""
+        mine = True if owner is None else JOBS.c.owner == owner
+        with self.database.connect() as db:
+            return db.execute(select(func.count()).select_from(JOBS).where(JOBS.c.state == QUEUED, mine)).scalar_one()
 
     def claim(self, id: str, worker: str, lease: float) -> Job | None:
         """Job `id` for `worker`, who must `renew` it within `lease` seconds; None if somebody else was faster."""
@@ -212,6 +240,14 @@ class Store:
         back = update(JOBS).where(JOBS.c.state == RUNNING, whose).values(state=QUEUED, worker=None, lease=None)
         with self.database.begin() as db:
             return [job_of(row) for row in db.execute(back.returning(JOBS))]
+
+    def give_back(self, id: str, worker: str) -> Job | None:
+        """Job `id` of `worker` goes back into the queue of the worker's own will, which is no failed attempt; None if it has it no more."""
+        back = update(JOBS).where(JOBS.c.id == id, JOBS.c.worker == worker, JOBS.c.state == RUNNING)
+        back = back.values(state=QUEUED, worker=None, lease=None, attempts=JOBS.c.attempts - 1)
+        with self.database.begin() as db:
+            row = db.execute(back.returning(JOBS)).one_or_none()
+        return job_of(row) if row else None
 
     def end(self, id: str, state: str, error: str = "", worker: str | None = None) -> Job | None:
         """An active job's last word; None if it was over already or (unless None) is not this worker's."""

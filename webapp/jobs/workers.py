@@ -5,21 +5,27 @@ from __future__ import annotations
 import io
 import logging
 import threading
+import time
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from webapp.catalogue import Catalogue
 from webapp.errors import AppError
-from webapp.jobs.estimate import kind
 from webapp.jobs.queue import LEASE, Queue
 from webapp.jobs.store import DONE, FAILED, Job, new_id
 from webapp.schema import ModelView
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from webapp.engine.conditioning import Count
     from webapp.engine.engine import Drawing, Engine
-    from webapp.engine.events import Event
+    from webapp.engine.events import Event, Step
 
 JOBS_AT_ONCE = 4  # each may have several pictures; the engine decides how many share a step
-PREVIEW_QUALITY = 60  # of WebP, 0 to 100
+TURN = 8  # pictures of one job, after which others who wait go first
+PREVIEWS = 12  # of one picture at most, and no two within a second
+PREVIEW_SIDE, PREVIEW_QUALITY = 96, 50  # pixels, the longer side at most; of WebP, 0 to 100
 
 log = logging.getLogger(__name__)
 
@@ -33,77 +39,129 @@ class LocalWorkers:
         self.name = new_id()
         self.model = ModelView(name=model, state="loading", sentence="The model is being loaded.")
         self._engine: Engine | None = None
+        self._wish = 0  # counts the models that were asked for; only the latest becomes the engine's
+        self._changing = threading.Lock()
         self._drawings: dict[str, Drawing] = {}  # by job id
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
-        for target in (self._load_then_feed, self._stay_alive):
-            self._run(target)
+        self._run(self._stay_alive)
+        for _ in range(JOBS_AT_ONCE):
+            self._run(self._feed)
+        self._run(self._load, self.model.name, self._wish, None)
 
     def stop(self) -> None:
         """Ends all threads; what was being drawn goes back into the queue."""
         self._stopping.set()
         self.queue.wake()
-        if self._engine:
-            self._engine.close()
+        with self._changing:
+            engine, self._engine = self._engine, None
+        if engine:
+            engine.close()
         for thread in self._threads:
             thread.join(timeout=30)
         self.queue.release(self.name)
 
-    def _run(self, target) -> None:
-        self._threads.append(threading.Thread(target=target, daemon=True, name=target.__name__.strip("_")))
+    def use(self, name: str) -> None:
+        """Goes over to the model of that name, in the background: what is being drawn goes back into the queue and is drawn with the
+        new one. Raises InvalidRequest for a name that the catalogue does not have."""
+        entry = self.catalogue.find(name, listed_only=True)
+        with self._changing:
+            self._wish += 1
+            old, self._engine = self._engine, None
+            self.queue.defaults = None
+            self.model = ModelView(name=entry.name, state="loading", sentence="The model is being loaded.")
+            self._run(self._load, entry.name, self._wish, old)
+
+    def facts(self) -> dict[str, object]:
+        """How the machine fares: `device`, `memory_used` and `memory_total` in bytes, `seconds_per_step` by size. Empty without a model."""
+        engine = self._engine
+        if engine is None:
+            return {}
+        used, whole = engine.memory()
+        device = engine.checkpoint.device.type
+        return {"device": device, "memory_used": used, "memory_total": whole, "seconds_per_step": self.queue.pace.seconds_per_step()}
+
+    def reading(self, prompt: str) -> Count | None:
+        """How the model reads a prompt; None while there is no model to ask. Raises InvalidRequest as `Engine.count` does."""
+        engine = self._engine
+        return engine.count(prompt) if engine else None
+
+    def _run(self, target: Callable[..., None], *given: object) -> None:
+        self._threads = [thread for thread in self._threads if thread.is_alive()]
+        self._threads.append(threading.Thread(target=target, args=given, daemon=True, name=target.__name__.strip("_")))
         self._threads[-1].start()
 
-    def _load_then_feed(self) -> None:
+    def _load(self, name: str, wish: int, old: Engine | None) -> None:
+        """Makes the model `name` ready, after `old` has left; gives up silently once another is asked for."""
+        if old:
+            old.close()
+            del old
         try:
             # imported here, in the background: torch takes seconds, and the page is to answer meanwhile
             from webapp.engine import checkpoint
             from webapp.engine.engine import Engine
 
-            entry = self.catalogue.find(self.model.name)
-            loaded = checkpoint.load(entry.source, report=self._report, prediction=entry.prediction)
-            self._engine = Engine(loaded, library=self.queue.library, catalogue=self.catalogue)
-            if self._stopping.is_set():  # meanwhile, when there was no engine yet to close
-                self._engine.close()
-                return
+            def say(**facts: object) -> None:
+                with self._changing:
+                    if wish == self._wish:
+                        self.model = self.model.model_copy(update=facts)
+
+            entry = self.catalogue.find(name)
+            loaded = checkpoint.load(
+                entry.source,
+                report=lambda sentence: say(sentence=sentence, done=0, total=0),
+                prediction=entry.prediction,
+                progress=lambda done, total: say(done=done, total=total),
+            )
+            say(sentence="The model warms up.", defaults=loaded.defaults, done=0, total=0)
+            engine = Engine(loaded, preview_interval=1.0, library=self.queue.library, catalogue=self.catalogue)
+            while not engine.warm.wait(0.1) and not self._stopping.is_set():
+                pass
         except AppError as error:
-            self.model = self.model.model_copy(update={"state": "failed", "sentence": error.sentence})
+            say(state="failed", sentence=error.sentence, done=0, total=0)
             return
         except Exception:
-            log.exception("loading %s failed", self.model.name)
-            self.model = self.model.model_copy(
-                update={"state": "failed", "sentence": "The model could not be loaded; the server's log says why."}
-            )
+            log.exception("loading %s failed", name)
+            say(state="failed", sentence="The model could not be loaded; the server's log says why.", done=0, total=0)
             return
-        sentence = " ".join(filter(None, (loaded.notice, *self._engine.notices))) or "The model is ready."
-        self.model = ModelView(name=loaded.name, state="ready", sentence=sentence, defaults=loaded.defaults)
-        for _ in range(JOBS_AT_ONCE):
-            self._run(self._feed)
-
-    def _report(self, sentence: str) -> None:
-        self.model = self.model.model_copy(update={"sentence": sentence})
+        sentence = " ".join(filter(None, (loaded.notice, *engine.notices))) or "The model is ready."
+        with self._changing:
+            wanted = wish == self._wish and not self._stopping.is_set()
+            if wanted:
+                self._engine = engine
+                self.queue.defaults, self.queue.together = loaded.defaults, lambda kind: engine.together(*kind[:3])
+                self.model = ModelView(name=loaded.name, state="ready", sentence=sentence, defaults=loaded.defaults)
+        if not wanted:
+            engine.close()
+        self.queue.wake()
 
     def _feed(self) -> None:
         """Takes one job after the other and draws it."""
         seen = 0
         while not self._stopping.is_set():
-            job = self.queue.claim(self.name)
-            if job:
-                self._draw(job)
+            engine = self._engine
+            job = self.queue.claim(self.name) if engine else None
+            if engine and job:
+                self._draw(job, engine)
             else:
                 seen = self.queue.wait(seen, timeout=LEASE / 3)
 
-    def _draw(self, job: Job) -> None:
-        from webapp.engine import images
-
-        assert self._engine
+    def _draw(self, job: Job, engine: Engine) -> None:
+        """Draws what is missing of the job. What was taken back meanwhile, or has had its turn while others wait, goes back into the
+        queue."""
         failures: list[str] = []
+        over = True
         try:
-            given = {name: images.open_image(self.queue.files.read(name), "image") for name in job.request.images()}
-            self._drawings[job.id] = drawing = self._engine.submit(job.plan, self.queue.missing(job), given)
-            for event in drawing:
-                self._note(job, event, failures)
+            missing = self.queue.missing(job)
+            for first in range(0, len(missing), TURN):
+                turn = missing[first : first + TURN]
+                over = self._draw_turn(job, turn, engine, failures) and (
+                    first + TURN >= len(missing) or bool(failures) or not self.queue.others_wait(job.owner)
+                )
+                if not over:
+                    break
         except AppError as error:
             failures.append(error.sentence)
         except FileNotFoundError:
@@ -111,29 +169,29 @@ class LocalWorkers:
         except Exception:
             log.exception("job %s failed", job.id)
             failures.append("Something went wrong while drawing this; the server's log says what.")
-        finally:
-            self._drawings.pop(job.id, None)
-        if not self._stopping.is_set():
+        if self._stopping.is_set():
+            return
+        if engine is not self._engine or not (over or failures):
+            self.queue.give_back(job, self.name)
+        else:
             self.queue.end(job, FAILED if failures else DONE, " ".join(dict.fromkeys(failures)), self.name)
 
-    def _note(self, job: Job, event: Event, failures: list[str]) -> None:
-        from webapp.engine.events import Failed, Finished, Preview, Step, Waiting
+    def _draw_turn(self, job: Job, numbers: Sequence[int], engine: Engine, failures: list[str]) -> bool:
+        """Draws these of the job's pictures; whether nothing was taken back."""
+        from webapp.engine import images
+        from webapp.engine.events import Cancelled
 
-        match event:
-            case Waiting(index=number, ahead=ahead):
-                self.queue.progress(job, number, ahead=ahead)
-            case Step(index=number, step=step, steps=steps):
-                self.queue.progress(job, number, ahead=0, step=step, steps=steps)
-            case Preview(index=number, image=image):
-                out = io.BytesIO()
-                image.save(out, "WEBP", quality=PREVIEW_QUALITY)
-                self.queue.progress(job, number, preview=out.getvalue())
-            case Finished(index=number, image=image, receipt=receipt, seconds=seconds):
-                self.queue.pace.note(kind(receipt.request), self.queue.steps(job, number), seconds)
-                self.queue.keep(job, number, image, receipt)
-            case Failed(index=number, sentence=sentence):
-                self.queue.progress(job, number, error=sentence)
-                failures.append(sentence)
+        given = {name: images.open_image(self.queue.files.read(name), "image") for name in job.request.images()}
+        self._drawings[job.id] = drawing = engine.submit(job.plan, numbers, given)
+        whole = True
+        note = _Notes(self.queue, job, failures)
+        try:
+            for event in drawing:
+                note.take(event)
+                whole = whole and not isinstance(event, Cancelled)
+        finally:
+            self._drawings.pop(job.id, None)
+        return whole
 
     def _stay_alive(self) -> None:
         """Renews the leases, and stops drawing what is no longer ours: cancelled, or given to another."""
@@ -144,4 +202,59 @@ class LocalWorkers:
             for id, drawing in ours.items():
                 if id not in held:
                     drawing.cancel()
+            for id in self.queue.overtaken(self.name):
+                if id in self._drawings:
+                    self._drawings[id].cancel()
             seen = self.queue.wait(seen, timeout=LEASE / 3)
+
+
+class _Notes:
+    """Passes on what the engine tells of one job's pictures, and notes what it took."""
+
+    def __init__(self, queue: Queue, job: Job, failures: list[str]) -> None:
+        self.queue, self.job, self.failures = queue, job, failures
+        self._stepping: dict[int, float] = {}  # seconds of each picture's steps, its share of those that it shared
+        self._shown: dict[int, float] = {}  # of each picture the share of its steps that its latest preview shows
+        self._steps: dict[int, int] = {}
+
+    def take(self, event: Event) -> None:
+        from webapp.engine.events import Failed, Finished, Preview, Step, Waiting
+
+        match event:
+            case Waiting(index=number, ahead=ahead):
+                self.queue.progress(self.job, number, ahead=ahead)
+            case Step(index=number, step=step, steps=steps):
+                self._steps[number] = steps
+                self._note_step(event)
+                self.queue.progress(self.job, number, ahead=0, step=step, steps=steps)
+            case Preview(index=number, step=step, image=image):
+                share = step / self._steps[number]
+                if share >= self._shown.get(number, 0.0) + 1 / PREVIEWS:
+                    self._shown[number] = share
+                    self.queue.progress(self.job, number, preview=_webp(image))
+            case Finished(index=number, image=image, receipt=receipt, seconds=seconds):
+                start = time.monotonic()
+                self.queue.keep(self.job, number, image, receipt)
+                keeping = time.monotonic() - start
+                made = receipt.request.model_copy(update={"model": self.job.plan[number].model})
+                self.queue.pace.note_rest(made, max(0.0, seconds - self._stepping.get(number, 0.0)) + keeping)
+                self.queue.pace.note_calls(made, self._steps.get(number, 0))
+            case Failed(index=number, sentence=sentence):
+                self.queue.progress(self.job, number, error=sentence)
+                self.failures.append(sentence)
+
+    def _note_step(self, event: Step) -> None:
+        if not event.seconds:
+            return
+        asked = self.job.plan[event.index]
+        guidance = asked.guidance if asked.guidance is not None else self.queue.defaults and self.queue.defaults.guidance
+        self._stepping[event.index] = self._stepping.get(event.index, 0.0) + event.seconds / event.together
+        self.queue.pace.note_step((asked.model, *event.size, (guidance or 0) > 1), event.together, event.seconds)
+
+
+def _webp(image: Image) -> bytes:
+    """A preview as small as it may be."""
+    image.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE))
+    out = io.BytesIO()
+    image.save(out, "WEBP", quality=PREVIEW_QUALITY)
+    return out.getvalue()
