@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,7 @@ def draw(gallery: Gallery, owner: str, *prompts: str, end: bool = True) -> list[
     return ids
 
 
-def ids(pictures: list[Picture]) -> list[str]:
+def ids(pictures: Iterable[Picture]) -> list[str]:
     return [picture.id for picture in pictures]
 
 
@@ -82,11 +83,40 @@ def test_what_is_thrown_away_is_gone_and_can_be_brought_back(gallery: Gallery) -
     assert gallery.store.picture(one, "ann") is None
     with pytest.raises(NotFound):
         gallery.shared(word)
-    assert gallery.restore("bob", [one]) == 0
-    assert gallery.restore("ann", [one]) == 1
+    assert gallery.thrown("bob", one) == gallery.restore("bob", one) == 0
+    assert gallery.thrown("ann", one) == gallery.restore("ann", one) == 1
     assert gallery.files.read(f"{one}.png")
     with pytest.raises(NotFound):  # a link that was out is not given out again by itself
         gallery.shared(word)
+
+
+def test_what_was_thrown_away_together_comes_back_together(gallery: Gallery) -> None:
+    one, two, three, four = draw(gallery, "ann", "one", "two", "three", "four")
+    gallery.delete("ann", [one])
+    gallery.delete("ann", [two, three])
+    gallery.delete("bob", [four])
+    assert gallery.thrown("ann", three) == 2
+    assert gallery.restore("ann", three) == 2
+    assert ids(gallery.page("ann").pictures) == [four, three, two]
+    assert gallery.restore("ann", three) == gallery.restore("ann", four) == gallery.restore("ann", "nonsense") == 0
+
+
+def test_the_neighbours_are_those_that_the_pages_show(gallery: Gallery) -> None:
+    made = draw(gallery, "ann", "cat 1", "dog 2", "cat 3", "cat 4")
+    draw(gallery, "bob", "a secret cat")
+    gallery.delete("ann", [made[2]])
+    seen = gallery.pictures("ann", made)
+    assert [gallery.neighbours("ann", each) for each in seen] == [(made[1], ""), (made[3], made[0]), ("", made[1])]
+    assert gallery.neighbours("ann", seen[0], search="cat") == (made[3], "")
+    assert gallery.neighbours("ann", seen[1], search="cat") == (made[3], made[0])
+    assert gallery.neighbours("ann", seen[1], favourites=True) == ("", "")
+
+
+def test_all_goes_through_every_page(gallery: Gallery) -> None:
+    made = draw(gallery, "ann", *(f"cat {number}" for number in range(125)), "a dog")
+    draw(gallery, "bob", "a secret cat")
+    assert ids(gallery.all("ann", "cat")) == made[-2::-1]
+    assert gallery.count("ann") == 126 and gallery.count("ann", "cat") == 125 and gallery.count("ann", favourites=True) == 0
 
 
 def test_after_an_hour_it_is_gone_for_good(gallery: Gallery) -> None:
@@ -97,7 +127,7 @@ def test_after_an_hour_it_is_gone_for_good(gallery: Gallery) -> None:
     gallery.delete("ann", [one, three, unfinished])
     with gallery.store.database.begin() as db:
         db.execute(update(PICTURES).where(PICTURES.c.deleted.is_not(None)).values(deleted=time.time() - UNDO - 1))
-    assert gallery.restore("ann", [one]) == 0
+    assert gallery.thrown("ann", one) == gallery.restore("ann", one) == 0
     assert gallery.purge() == 2
     for id in (one, three):
         with pytest.raises(FileNotFoundError):

@@ -4,10 +4,10 @@ pictures; nobody ever reaches another's."""
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import delete, select, tuple_, update
+from sqlalchemy import ColumnElement, delete, func, select, tuple_, update
 
 from webapp.errors import NotFound
 from webapp.jobs.files import Files
@@ -15,7 +15,9 @@ from webapp.jobs.store import ACTIVE, JOBS, PICTURES, Picture, Store, new_id, pi
 
 PAGE = 60  # pictures
 UNDO = 3600.0  # seconds that a deleted picture can be brought back
+SEARCHED = 500  # characters of a search, 16 words; SQLite refuses patterns of 50,000
 _MINE = PICTURES.c
+_place = tuple_(_MINE.created, _MINE.id)
 
 
 @dataclass(frozen=True)
@@ -26,26 +28,51 @@ class Page:
     next: str
 
 
+def _wanted(owner: str, search: str, favourites: bool) -> ColumnElement[bool]:
+    """The owner's pictures whose prompt holds each word of `search`."""
+    wanted = (_MINE.owner == owner) & _MINE.deleted.is_(None)
+    for word in search[:SEARCHED].replace("\0", " ").split()[:16]:
+        wanted &= _MINE.prompt.icontains(word, autoescape=True)
+    return wanted & _MINE.favourite if favourites else wanted
+
+
 class Gallery:
     def __init__(self, store: Store, files: Files) -> None:
         self.store, self.files = store, files
 
     def page(self, owner: str, after: str = "", search: str = "", favourites: bool = False, limit: int = PAGE) -> Page:
         """The owner's pictures, newest first, from after the picture `after` on; those whose prompt holds each word of `search`."""
-        wanted = (_MINE.owner == owner) & _MINE.deleted.is_(None)
-        for word in search.split()[:16]:
-            wanted &= _MINE.prompt.icontains(word, autoescape=True)
-        if favourites:
-            wanted &= _MINE.favourite
+        wanted = _wanted(owner, search, favourites)
         with self.store.database.connect() as db:
             if after:
                 here = select(_MINE.created, _MINE.id).where(_MINE.id == after, _MINE.owner == owner)
                 if (place := db.execute(here).one_or_none()) is None:
                     return Page([], "")
-                wanted &= tuple_(_MINE.created, _MINE.id) < tuple(place)
+                wanted &= _place < tuple(place)
             rows = select(PICTURES).where(wanted).order_by(_MINE.created.desc(), _MINE.id.desc()).limit(limit + 1)
             found = [picture_of(row) for row in db.execute(rows)]
         return Page(found[:limit], found[limit - 1].id if len(found) > limit else "")
+
+    def count(self, owner: str, search: str = "", favourites: bool = False) -> int:
+        with self.store.database.connect() as db:
+            return db.execute(select(func.count()).where(_wanted(owner, search, favourites))).scalar_one()
+
+    def all(self, owner: str, search: str = "", favourites: bool = False) -> Iterator[Picture]:
+        """What `page` shows page by page, one after the other; never more than a page in memory."""
+        after = ""
+        while (page := self.page(owner, after, search, favourites)).pictures:
+            yield from page.pictures
+            after = page.next
+            if not after:
+                return
+
+    def neighbours(self, owner: str, picture: Picture, search: str = "", favourites: bool = False) -> tuple[str, str]:
+        """The ids of the pictures before (newer) and after it (older) among those that `page` shows; empty where there is none."""
+        place, wanted = (picture.created, picture.id), select(_MINE.id).where(_wanted(owner, search, favourites)).limit(1)
+        newer = wanted.where(place < _place).order_by(_MINE.created, _MINE.id)
+        older = wanted.where(place > _place).order_by(_MINE.created.desc(), _MINE.id.desc())
+        with self.store.database.connect() as db:
+            return db.execute(newer).scalar() or "", db.execute(older).scalar() or ""
 
     def pictures(self, owner: str, ids: Sequence[str]) -> list[Picture]:
         """Those of `ids` that are the owner's, in the order of `ids`."""
@@ -56,15 +83,21 @@ class Gallery:
 
     def favour(self, owner: str, ids: Sequence[str], on: bool) -> int:
         """Marks them, or takes the mark away; how many there were."""
-        return self._change(owner, ids, _MINE.deleted.is_(None), favourite=on)
+        return self._change(owner, _MINE.id.in_(ids) & _MINE.deleted.is_(None), favourite=on)
 
     def delete(self, owner: str, ids: Sequence[str]) -> int:
         """Throws them away, and their links with them; how many there were. For an hour `restore` brings them back."""
         self.purge()
-        return self._change(owner, ids, _MINE.deleted.is_(None), deleted=time.time(), share=None)
+        return self._change(owner, _MINE.id.in_(ids) & _MINE.deleted.is_(None), deleted=time.time(), share=None)
 
-    def restore(self, owner: str, ids: Sequence[str]) -> int:
-        return self._change(owner, ids, _MINE.deleted > time.time() - UNDO, deleted=None)
+    def thrown(self, owner: str, id: str) -> int:
+        """How many pictures were thrown away together with this one, itself included, and can be brought back."""
+        with self.store.database.connect() as db:
+            return db.execute(select(func.count()).where(_MINE.owner == owner, self._with(owner, id))).scalar_one()
+
+    def restore(self, owner: str, id: str) -> int:
+        """Brings back the picture and those thrown away together with it; how many."""
+        return self._change(owner, self._with(owner, id), deleted=None)
 
     def purge(self) -> int:
         """Removes for good what was deleted longer ago, and the jobs that have nothing else to show; how many pictures.
@@ -83,16 +116,14 @@ class Gallery:
 
     def share(self, owner: str, id: str) -> str:
         """The word that opens this picture to whoever knows it; the same one again while it is not withdrawn. Raises NotFound."""
+        self._change(owner, (_MINE.id == id) & _MINE.deleted.is_(None) & _MINE.share.is_(None), share=new_id())
         found = self.store.picture(id, owner)
         if found is None:
             raise NotFound("There is no such picture of yours.")
-        if not found.share:
-            self._change(owner, [id], _MINE.share.is_(None), share=new_id())
-            found = self.store.picture(id, owner)
-        return found.share if found else ""
+        return found.share
 
     def withdraw(self, owner: str, id: str) -> int:
-        return self._change(owner, [id], _MINE.share.is_not(None), share=None)
+        return self._change(owner, (_MINE.id == id) & _MINE.share.is_not(None), share=None)
 
     def shared(self, word: str) -> Picture:
         """The picture that a link's word opens. Raises NotFound."""
@@ -102,7 +133,14 @@ class Gallery:
             raise NotFound("This link shows no picture: it was withdrawn, or it was never given out.")
         return picture_of(row)
 
-    def _change(self, owner: str, ids: Sequence[str], which: object, **values: object) -> int:
-        changed = update(PICTURES).where(_MINE.owner == owner, _MINE.id.in_(ids), which)
+    @staticmethod
+    def _with(owner: str, id: str) -> ColumnElement[bool]:
+        """Whatever was thrown away in the same moment as this picture."""
+        other = PICTURES.alias()
+        moment = select(other.c.deleted).where(other.c.id == id, other.c.owner == owner).scalar_subquery()
+        return (_MINE.deleted == moment) & (_MINE.deleted > time.time() - UNDO)
+
+    def _change(self, owner: str, which: ColumnElement[bool], **values: object) -> int:
+        changed = update(PICTURES).where(_MINE.owner == owner, which)
         with self.store.database.begin() as db:
             return db.execute(changed.values(**values)).rowcount

@@ -28,9 +28,10 @@ from webapp.web.house import house, kept_secret
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-PUBLIC = frozenset({"static", "preferences.words", "preferences.change"})  # endpoints that need no link
+# endpoints that need no link
+PUBLIC = frozenset({"static", "preferences.words", "preferences.change", "gallery.shared", "gallery.shared_picture"})
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
-LIGHT = frozenset({"gallery.picture"})  # endpoints of which a page asks for dozens
+LIGHT = frozenset({"gallery.picture", "gallery.before", "gallery.shared_picture", "create.reading"})  # what a page asks for by dozens
 STREAMS = frozenset({"live.events"})  # these have limits of their own
 EVERYTHING = "6000/minute"  # from one address; a page counts ten, a picture one
 CHANGES = "60/minute"  # by one person, of each kind
@@ -102,7 +103,7 @@ def guard(app: Flask, settings: Settings) -> None:
         app=app,
         storage_uri="memory://",
         application_limits=[ApplicationLimit(EVERYTHING, key_function=_address, cost=_cost, exempt_when=_unlimited)],
-        default_limits=[Limit(CHANGES, key_function=person, exempt_when=lambda: request.method in SAFE or _unlimited())],
+        default_limits=[Limit(CHANGES, key_function=person, exempt_when=lambda: request.method in SAFE or request.endpoint in LIGHT or _unlimited())],
         on_breach=_too_much,
     )
 
