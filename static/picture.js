@@ -82,7 +82,7 @@ main.addEventListener("submit", async (event) => {
 let start = null;
 
 main.addEventListener("touchstart", (event) => {
-  start = event.touches.length === 1 && event.target.closest("#stage") ? event.touches[0] : null;
+  start = event.touches.length === 1 && event.target.closest("#mount") ? event.touches[0] : null;
 }, { passive: true });
 main.addEventListener("touchend", (event) => {
   if (!start || visualViewport?.scale > 1.05) return; // looking closely, one moves about
@@ -125,7 +125,7 @@ function lay() {
 }
 
 lay();
-if (document.getElementById("stage")) {
+if (document.getElementById("mount")) {
   key("ArrowLeft", t("The newer picture"), () => turn("prev"));
   key("ArrowRight", t("The older picture"), () => turn("next"));
   key("w", t("Full screen"), wholeScreen);

@@ -7,10 +7,9 @@ from webapp.web.language import told, translate
 
 
 def facts(receipt: Receipt) -> dict[str, str]:
-    """What decides how it looks: a name for each thing, and what it was; in the order to show them."""
+    """What decides how it looks besides the prompt: a name for each thing, and what it was; in the order to show them."""
     made = receipt.request
     rows = {
-        translate("Prompt"): made.prompt,
         translate("Left out"): made.negative_prompt,
         translate("Seed"): _text(made.seed),
         translate("Variation"): _variation(made),
@@ -21,7 +20,7 @@ def facts(receipt: Receipt) -> dict[str, str]:
         translate("Model"): receipt.model,
         translate("Autoencoder"): made.vae,
         translate("With"): ", ".join(receipt.add_ons),
-        translate("How much changes"): f"{_text(made.strength)} / 1" if made.image and made.strength is not None else "",
+        translate("How much changes"): f"{made.strength:.0%}" if made.image and made.strength is not None else "",
         translate("Painted over"): _painted(made),
         translate("Grown by"): _grown(made),
         translate("Guided by"): ", ".join(f"{control.model} ({_text(control.weight)})" for control in made.controls),
@@ -54,7 +53,7 @@ def craft(receipt: Receipt) -> dict[str, str]:
 
 def differences(one: Receipt, other: Receipt) -> list[tuple[str, str, str]]:
     """(name, the one's value, the other's) of each fact in which they differ."""
-    left, right = facts(one), facts(other)
+    left, right = ({translate("Prompt"): each.request.prompt, **facts(each)} for each in (one, other))
     return [(name, left.get(name, "–"), right.get(name, "–")) for name in {**left, **right} if left.get(name) != right.get(name)]
 
 
