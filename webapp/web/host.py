@@ -46,11 +46,11 @@ def ago(when: float) -> str:
         return translate("just now")
     if minutes < 60:
         return translate("{number} min ago", number=round(minutes))
-    return translate("{number} h ago", number=round(minutes / 60)) if minutes < 48 * 60 else translate("on {day}", day=day(when))
+    return translate("{number} h ago", number=round(minutes / 60)) if minutes < 48 * 60 else translate("on {day}", day=date(when))
 
 
-@host.app_template_filter("day")
-def day(when: float) -> str:
+@host.app_template_filter("date")
+def date(when: float) -> str:
     return datetime.fromtimestamp(when, UTC).strftime("%Y-%m-%d")
 
 
