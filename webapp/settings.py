@@ -25,7 +25,7 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 7860  # 0: any free one
     data: Path = Path("data")  # pictures, jobs and the key that signs cookies
-    token: str = ""  # who knows it may come in; made at random when shared without one
+    token: str = ""  # who knows it may come in; one is made, and kept, when shared without
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "data", Path(self.data).expanduser().resolve())
