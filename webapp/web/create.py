@@ -85,7 +85,8 @@ def page():
         fields = forms.write(_made(id).model_dump())
     elif id := request.args.get("bigger"):
         made = _made(id)
-        fields = forms.write(made.model_dump() | {"hires_scale": min(2 * made.hires_scale, RANGES["hires_scale"][1])})
+        # not hires fix: the very picture is wanted, and a second pass far above a model's own size draws things twice
+        fields = forms.write(made.model_dump() | {"upscale": min(2 * made.upscale, RANGES["upscale"][1])})
     elif id := request.args.get("like"):
         fields = forms.write(_made(id).model_dump() | {"subseed": None, "subseed_strength": LIKENESS, "count": 4})
     elif id := request.args.get("start"):
