@@ -2,8 +2,8 @@
 
 import { HEADERS, t, toast } from "./common.js";
 
-const PAUSE = 5000; // milliseconds
 const now = document.getElementById("now");
+const PAUSE = now.dataset.seconds * 1000; // milliseconds
 
 // Reads the figures anew, unless nobody sees them, or they are just being used.
 async function refresh() {

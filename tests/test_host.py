@@ -133,7 +133,7 @@ def test_the_model_is_changed_to_one_of_the_list_only(shared):
     assert workers.model.name == "builtin"
     eventually(lambda: workers.model.state == "ready", 120)
     shown = text(host.get("/host/now"))
-    assert "builtin" in shown and re.search(r"Memory of the CPU [\d.]+ [MG]B of [\d.]+ [MG]B", shown)
+    assert "builtin" in shown and re.search(r"Memory [\d.]+ [MG]B of [\d.]+ [MG]B", shown)
 
 
 def test_clearing_away_asks_first_where_it_hurts(shared):
@@ -184,6 +184,12 @@ def test_nothing_is_asked_while_nobody_looks(page):
     page.evaluate("Object.defineProperty(document, 'hidden', {value: false, configurable: true})")
     page.wait_for_timeout(6000)
     assert len(asked) in (1, 2) and all(url.endswith("/host/now") for url in asked)
+
+
+def test_through_a_tunnel_it_looks_less_often(shared):
+    host = host_of(shared)
+    assert 'data-seconds="5"' in host.get("/host").text
+    assert 'data-seconds="30"' in host.get("/host", headers={"X-Forwarded-For": "198.51.100.7"}).text
 
 
 def test_it_is_accessible_in_both_looks_narrow_and_by_keys(page, shared):
