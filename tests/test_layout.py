@@ -17,7 +17,7 @@ def wing(module: Path) -> str:
     first = module.relative_to(ROOT / "webapp").parts[0]
     return (
         "doors"
-        if first in ("__main__.py", "drawing_commands.py", "models_command.py", "notebook.py", "__init__.py")
+        if first in ("__main__.py", "drawing_commands.py", "models_command.py", "notebook.py", "served.py", "__init__.py")
         else first
         if "." not in first
         else "hall"

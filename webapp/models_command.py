@@ -4,6 +4,7 @@ it is a command with commands of its own."""
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -63,32 +64,33 @@ def _add(options: dict[str, Any]) -> int:
 
 def _download(options: dict[str, Any]) -> int:
     entry = _catalogue(options).find(options["name"], kinds=KINDS)
-    path = _path(entry)
-    if path and path.is_file():
+    place = path(entry)
+    if place and place.is_file():
         from webapp.engine import single_file
 
-        single_file.vocabulary(path, _say)
-    elif path is None:
-        _fetch(entry)
+        single_file.vocabulary(place, _say)
+    elif place is None:
+        fetch(entry, _say)
     print(f"{entry.name} is on this disk: {_amount(entry)}.")
     return 0
 
 
-def _fetch(entry: Entry) -> None:
+def fetch(entry: Entry, say: Callable[[str], None]) -> None:
+    """Has the files of a hub's model on this disk, with a bar for those that still come. Raises ModelError."""
     from tqdm import tqdm
 
     from webapp.engine import hub
 
     repo, notice = hub.identify(entry.source)
     if notice:
-        _say(notice)
+        say(notice)
     with tqdm(unit="B", unit_scale=True, delay=0.1) as bar:
 
         def show(done: int, total: int) -> None:
             bar.total = total
             bar.update(done - bar.n)
 
-        hub.fetch(repo, _say, show, entry.kind)
+        hub.fetch(repo, say, show, entry.kind)
 
 
 def _remove(options: dict[str, Any]) -> int:
@@ -105,28 +107,28 @@ def _remove(options: dict[str, Any]) -> int:
 def _delete(entry: Entry) -> str:
     from webapp.engine import cache, hub
 
-    path = _path(entry)
-    if path:
-        return f"Its files at {path} were not fetched by this program, so they stay."
+    place = path(entry)
+    if place:
+        return f"Its files at {place} were not fetched by this program, so they stay."
     repo, _ = hub.identify(entry.source)
     freed = cache.remove(repo)
     return f"{hub.amount(freed)} deleted." if freed else f"Nothing of {repo} is on this disk."
 
 
-def _path(entry: Entry) -> Path | None:
+def path(entry: Entry) -> Path | None:
     """Where the model lies, unless it is one of the hub's."""
     if entry.source == "builtin":
         return Path(__file__).with_name("builtin")
-    path = Path(entry.source).expanduser()
-    return path if path.exists() or path.is_absolute() else None
+    place = Path(entry.source).expanduser()
+    return place if place.exists() or place.is_absolute() else None
 
 
 def _amount(entry: Entry) -> str:
     """What of the model is on this disk."""
     from webapp.engine import cache, hub
 
-    path = _path(entry)
-    if path is None:
+    place = path(entry)
+    if place is None:
         try:
             repo, _ = hub.identify(entry.source)
         except AppError:
@@ -134,9 +136,9 @@ def _amount(entry: Entry) -> str:
         if hub.on_disk(repo):
             return hub.amount(cache.size(repo))
         return "in part" if cache.size(repo) else "not here"
-    if not path.exists():
+    if not place.exists():
         return "gone"
-    return hub.amount(path.stat().st_size if path.is_file() else sum(hub.files(path).values()))
+    return hub.amount(place.stat().st_size if place.is_file() else sum(hub.files(place).values()))
 
 
 def _say(sentence: str) -> None:

