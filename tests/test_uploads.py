@@ -16,6 +16,7 @@ import psutil
 import pytest
 from conftest import Visitor
 from PIL import Image, ImageDraw
+from PIL.PngImagePlugin import PngInfo
 
 from webapp import metadata
 from webapp.jobs import queue
@@ -345,3 +346,101 @@ def test_too_many_waiting_are_told_and_the_words_stay(app, monkeypatch):
     page = answer.get_data(as_text=True)
     assert answer.status_code == 429 and answer.headers["Retry-After"]
     assert "the second wish</textarea>" in page and re.search(r'id="error-form" role="alert">You have 1', page)
+
+
+# -- settings out of a picture, and the form read along
+
+
+A1111 = """a castle on a hill
+Negative prompt: fog
+Steps: 25, Sampler: Euler a, CFG scale: 6.5, Seed: 1234, Size: 512x768, Model hash: 0123456789, Model: someModel, Version: v1.9.4"""
+
+
+def parameters(text: str) -> bytes:
+    words = PngInfo()
+    words.add_text("parameters", text)
+    return saved(house(), pnginfo=words)
+
+
+def told_by(client, data: bytes, accept: str = "application/json"):
+    form = {"picture": (io.BytesIO(data), "any.png"), "prompt": "typed before"}
+    return client.post("/settings", data=form, headers={"Accept": accept})
+
+
+def test_other_programs_pictures_fill_the_form(app):
+    told = told_by(app.test_client(), parameters(A1111)).get_json()
+    wanted = {"prompt": "a castle on a hill", "negative_prompt": "fog", "steps": 25, "sampler": "Euler a", "guidance": 6.5, "seed": 1234}
+    assert {**told["fields"], **wanted, "width": 512, "height": 768} == told["fields"]
+    assert "model" not in told["fields"] and "someModel" in told["notes"][0]
+    page = told_by(app.test_client(), parameters(A1111), "text/html").get_data(as_text=True)
+    assert "a castle on a hill</textarea>" in page and "typed before" not in page and "someModel" in page
+
+
+def test_what_it_was_drawn_from_comes_along_only_for_who_handed_that_in(app):
+    start = saved(house())
+    request = GenerationRequest.read({"prompt": "a house", "image": sha(start), "mask": sha(start), "strength": 0.3, "outpaint_left": 64})
+    made = metadata.to_png(house(), Receipt(request=request, model=""))
+    ann, bob = app.test_client(), app.test_client()
+    ann.post("/generate", data={"prompt": "", "image": (io.BytesIO(start), "a.png")})
+    told = told_by(ann, made).get_json()
+    assert told["fields"]["image"] == told["fields"]["mask"] == sha(start) and told["notes"] == []
+    told = told_by(bob, made).get_json()
+    assert not {"image", "mask", "strength"} & told["fields"].keys() and told["fields"]["outpaint_left"] == 0
+    assert "does not hold" in told["notes"][0] and told["fields"]["prompt"] == "a house"
+
+
+@pytest.mark.parametrize("kind", [*BAD, "nothing said", "no settings", "no file"])
+def test_a_picture_that_says_nothing_gets_a_sentence_and_the_words_stay(app, kind):
+    data = BAD[kind][0] if kind in BAD else saved(house()) if kind == "nothing said" else parameters("")
+    client = app.test_client()
+    if kind == "no file":
+        answer = client.post("/settings", data={"prompt": "typed before"})
+    else:
+        told = told_by(client, data)
+        assert told.status_code == 400 and told.get_json()["fields"].keys() == {"picture"}
+        answer = told_by(client, data, "text/html")
+    page = answer.get_data(as_text=True)
+    assert answer.status_code == 400 and "typed before</textarea>" in page
+    assert re.search(r'data-for="picture">[^<]+\.</span>', page)
+
+
+def test_settings_and_reading_are_asked_by_post_from_our_own_page(app):
+    client = app.test_client()
+    for path in ("/settings", "/reading"):
+        assert client.get(path).status_code == 405
+        assert client.post(path, headers={"Origin": "http://evil.example"}).status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("form", "pictures", "problem"),
+    [
+        ({"prompt": "a cat"}, 1, ""),
+        ({"prompt": "a {red|blue} cat\na dog", "count": "2"}, 6, ""),
+        ({"prompt": "a cat", "x_field": "steps", "x_values": "10, 20, 30", "y_field": "sampler", "y_values": "Euler, Heun"}, 6, ""),
+        ({"prompt": "a cat", "x_field": "steps", "x_values": "lots"}, None, "lots"),
+        ({"prompt": "a {b|c} {d|e} {f|g} {h|i}", "count": "16"}, None, "at most 64"),
+        ({"prompt": "a cat", "count": "99"}, None, "1 to 16"),
+        ({"prompt": ""}, None, ""),
+        ({"prompt": "x" * 100_000}, None, ""),
+        ({"prompt": "a cat", "width": "3"}, None, ""),
+        ({"prompt": "a cat", "outpaint_left": "64", "mask": "no", "control_model": "x"}, 1, ""),
+        ({}, None, ""),
+    ],
+)
+def test_how_many_pictures_a_form_makes_is_told_before_it_is_sent(app, form, pictures, problem):
+    told = app.test_client().post("/reading", data=form).get_json()
+    assert told["pictures"] == pictures
+    assert problem in told["problem"] if problem else told["problem"] == ""
+    assert "tokens" not in told, "there is no model to ask"
+
+
+def test_words_are_read_as_the_model_reads_them(ann, site):
+    told = ann.json("/reading", {"prompt": "a (zyzzyva:1.2) {in|on} a hill <lora:none:0.5>"})
+    assert told["unknown"] == ["zyzzyva"] and told["limit"] == 75 and told["pictures"] == 2 and 6 < told["tokens"] < 30
+    assert ann.json("/reading", {"prompt": "a castle on a hill"})["tokens"] == 5
+    long = ann.json("/reading", {"prompt": "castle " * 560})
+    assert long["tokens"] == 560 and long["limit"] == 600 and long["cut"] == []
+    assert 0 < len(ann.json("/reading", {"prompt": "sea " * 990})["cut"]) <= 50
+    assert "tokens" not in ann.json("/reading", {"prompt": "a cat", "model": "sd-turbo"}), "that one is not loaded"
+    wrong = ann.json("/reading", {"prompt": "a <lora:x:y>"})
+    assert wrong["status"] == 400 and "not a number" in wrong["error"]

@@ -302,7 +302,8 @@ def test_use_these_settings_brings_every_field_back(ann):
     ann.json(f"/jobs/{told['id']}/cancel", {})
     page = ann.ask(f"/?again={told['id']}")[1].decode()
     assert "a, b &amp; &lt;c&gt;</textarea>" in page and "fog</textarea>" in page
-    for chosen in (style, "Euler", "karras"):
+    assert f'name="styles" value="{style}" checked' in page
+    for chosen in ("Euler", "karras"):
         assert f"<option selected>{chosen}</option>" in page
     for value in ("prompt_replace", "steps"):
         assert f'<option value="{value}" selected>' in page
