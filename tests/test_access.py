@@ -186,6 +186,20 @@ def test_the_link_lets_in_and_leaves_the_address_bar(shared):
         assert not (shared.test_client().get(f"{path}?token={token}").headers.get("Location", "/")).startswith(("//", "/\\", "http"))
 
 
+def test_what_is_sent_along_with_the_token_is_not_lost(shared):
+    client = shared.test_client()
+    assert client.post(f"/generate?token={house(shared).settings.token}", data={"prompt": "a"}).status_code == 303
+    assert len(client.get("/jobs").json["jobs"]) == 1
+
+
+def test_what_is_public_knows_nobody(shared):
+    for client in (guest(shared), shared.test_client()):
+        for path in ("/static/style.css", "/words/es.json"):
+            headers = client.get(path).headers
+            assert "Cookie" not in headers.get("Vary", "") and "Set-Cookie" not in headers
+        assert "t2i=" not in str(client.post("/preferences", data={"theme": "dark"}).headers)
+
+
 def test_the_cookie_is_secure_where_the_tunnel_is(shared):
     token = house(shared).settings.token
     plain, tunnelled = (shared.test_client().get(f"/?token={token}", headers=headers) for headers in ({}, {"X-Forwarded-Proto": "https"}))

@@ -123,7 +123,7 @@ def test_the_hosts_list_counts_and_shows_no_words(queue):
     queue.submit("bob", wish(count=2))
     assert queue.claim("worker").owner == "ann"
     ann, bob, host = sorted(queue.people.seen(), key=lambda guest: guest.id)
-    assert (ann.link, ann.waiting, ann.drawing) == ("friends", 0, 3) and ann.name == name("ann")
+    assert (ann.label, ann.waiting, ann.drawing) == ("friends", 0, 3) and ann.name == name("ann")
     assert (bob.link, bob.waiting, bob.drawing) == (GUESTS, 2, 0) and (host.link, host.waiting) == (HOST, 0)
     assert queue.people.waiting() == (2, 3)
     assert "secret" not in str(queue.people.seen())

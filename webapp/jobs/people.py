@@ -69,8 +69,9 @@ class Guest:
     """One of those who were here, as the host sees them; pictures are counted, never shown."""
 
     id: str
-    link: str  # HOST, GUESTS, or an invitation's label
+    link: str  # HOST, GUESTS, or an invitation's id
     seen: float
+    label: str = ""  # that invitation's
     waiting: int = 0  # pictures
     drawing: int = 0
     finished: int = 0
@@ -161,7 +162,7 @@ class People:
         with self._database.connect() as db:
             labels = dict(db.execute(select(INVITES.c.id, INVITES.c.label)).tuples().all())
             rows = db.execute(select(PEOPLE).order_by(PEOPLE.c.seen.desc()).limit(SHOWN)).all()
-            guests = {row.id: Guest(row.id, labels.get(row.link, row.link), row.seen) for row in rows}
+            guests = {row.id: Guest(row.id, row.link, row.seen, labels.get(row.link, "")) for row in rows}
             mine = PICTURES.c.owner.in_(guests) & PICTURES.c.deleted.is_(None)
             for owner, number in db.execute(select(PICTURES.c.owner, func.count()).where(mine).group_by(PICTURES.c.owner)):
                 guests[owner].finished = number

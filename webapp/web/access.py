@@ -20,7 +20,7 @@ from limits import parse
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.wrappers import Response as AnyResponse
 
-from webapp.errors import AppError, Busy, Paused, Refused
+from webapp.errors import Busy, Paused, Refused
 from webapp.jobs.people import GUESTS, HOST
 from webapp.settings import Settings
 from webapp.web.house import house, kept_secret
@@ -82,19 +82,15 @@ def guard(app: Flask, settings: Settings) -> None:
     def check() -> AnyResponse | None:
         _check_host(settings)
         _check_origin()
-        public = request.endpoint in PUBLIC
-        try:
-            link, token = _link(limiter)
-        except AppError:
-            if public:
-                return None
-            raise
-        g.link = link
-        if token and not public:
-            _remember(link, token)
-            return redirect(request.path, 303)  # the token leaves the address bar
+        if request.endpoint in PUBLIC:
+            return None
+        g.link, token = _link(limiter)
+        if token:
+            _remember(g.link, token)
+            if request.method in SAFE:
+                return redirect(request.path, 303)  # the token leaves the address bar
         if "person" in g or "person" in session:
-            house().people.note(person(), link)
+            house().people.note(person(), g.link)
         return None
 
     # after the check, for it counts by person
@@ -103,9 +99,7 @@ def guard(app: Flask, settings: Settings) -> None:
         app=app,
         storage_uri="memory://",
         application_limits=[ApplicationLimit(EVERYTHING, key_function=_address, cost=_cost, exempt_when=_unlimited)],
-        default_limits=[
-            Limit(CHANGES, key_function=person, exempt_when=lambda: request.method in SAFE or request.endpoint in LIGHT or _unlimited())
-        ],
+        default_limits=[Limit(CHANGES, key_function=person, exempt_when=_changes_nothing)],
         on_breach=_too_much,
     )
 
@@ -216,6 +210,10 @@ def _ip(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 def _unlimited() -> bool:
     return is_host() or request.endpoint in STREAMS
+
+
+def _changes_nothing() -> bool:
+    return request.method in SAFE or request.endpoint in LIGHT | PUBLIC or _unlimited()
 
 
 def _cost() -> int:
