@@ -165,7 +165,7 @@ def share(id: str):
     word = house().gallery.share(person(), id)
     if answers.wants_json():
         return jsonify(link=url_for("gallery.shared", word=word))
-    return redirect(url_for("gallery.show", id=id, _anchor="share"), 303)
+    return redirect(url_for("gallery.show", id=id, _anchor="share", **_address(_asked())), 303)
 
 
 @gallery.post("/pictures/<id>/withdraw")
@@ -174,7 +174,7 @@ def withdraw(id: str):
     house().gallery.withdraw(person(), id)
     if answers.wants_json():
         return jsonify(link="")
-    return redirect(url_for("gallery.show", id=id, _anchor="share"), 303)
+    return redirect(url_for("gallery.show", id=id, _anchor="share", **_address(_asked())), 303)
 
 
 @gallery.get("/shared/<word>")
