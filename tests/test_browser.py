@@ -82,7 +82,7 @@ def test_type_watch_it_develop_and_have_it(page):
     assert page.locator(".paper").first.bounding_box() == before, "nothing jumps when it is done"
     expect(page.locator("#live")).to_have_text("Finished: a castle on a hill at sunset")
     with page.expect_download() as download:
-        page.click("text=Save")
+        page.locator(".print .save").first.click()
     assert download.value.suggested_filename.endswith(".png")
     page.reload()
     expect(finished(page)).to_have_count(1)
@@ -149,7 +149,7 @@ def test_keys_alone_are_enough(page):
 
 
 def test_when_the_stream_is_blocked_the_page_asks_instead(page):
-    page.route("**/events", lambda route: route.abort())
+    page.route("**/events*", lambda route: route.abort())
     page.reload()
     options(page, steps="4")
     draw(page, "a bird")

@@ -11,14 +11,17 @@ from PIL import Image
 
 from webapp import metadata
 from webapp.errors import Busy, InvalidRequest, NotFound
+from webapp.jobs import events as events_module
 from webapp.jobs import queue as queue_module
+from webapp.jobs.estimate import Pace
 from webapp.jobs.events import Events
 from webapp.jobs.files import Files
-from webapp.jobs.queue import Queue, turns
+from webapp.jobs.queue import Queue, overtaken, turns
 from webapp.jobs.store import Store
 from webapp.library import Library, Style
-from webapp.schema import GenerationRequest, Receipt
+from webapp.schema import Defaults, GenerationRequest, Receipt
 
+DEFAULTS = Defaults(width=64, height=64, steps=2, guidance=3, sampler="DDIM")
 WISH = GenerationRequest(prompt="a cat", seed=5, width=64, height=64, steps=2, guidance=3, sampler="DDIM")
 
 
@@ -49,6 +52,11 @@ def wildcard(queue: Queue, name: str, *lines: str) -> None:
 def test_turns_go_round_between_people():
     waiting = [("a1", "ann"), ("a2", "ann"), ("a3", "ann"), ("b1", "bob"), ("c1", "cem"), ("b2", "bob")]
     assert turns(waiting, {}) == ["a1", "b1", "c1", "a2", "b2", "a3"]
+
+
+def test_what_one_has_in_work_counts_as_the_first():
+    waiting = [("a2", "ann"), ("b1", "bob"), ("a3", "ann"), ("b2", "bob")]
+    assert turns(waiting, {"ann": 1.0, "bob": 2.0}, {"ann": 1}) == ["b1", "a2", "b2", "a3"]
 
 
 def test_who_was_served_longest_ago_comes_first():
@@ -164,6 +172,114 @@ def test_one_persons_waiting_jobs_are_bounded_and_say_so(queue, monkeypatch):
     assert queue.submit("bob", WISH).state == "queued"
 
 
+def test_everybodys_waiting_jobs_together_are_bounded(queue, monkeypatch):
+    monkeypatch.setattr(queue_module, "MOST_OF_ALL", 3)
+    for owner in ("ann", "bob", "cem"):
+        queue.submit(owner, WISH)
+    with pytest.raises(Busy, match="come back"):
+        queue.submit("dan", WISH)
+    queue.claim("w")
+    assert queue.submit("dan", WISH).state == "queued", "what is being drawn waits no more"
+
+
+def test_whoever_is_refused_is_told_when_there_will_be_room(queue, monkeypatch):
+    monkeypatch.setattr(queue_module, "MOST_WAITING", 2)
+    monkeypatch.setattr(queue, "defaults", DEFAULTS)
+    jobs = [queue.submit("ann", WISH) for _ in range(2)]
+    with pytest.raises(Busy) as unknown:
+        queue.submit("ann", WISH)
+    assert unknown.value.retry_after == 60, "nothing is known yet"
+    for seconds, wanted in ((0.1, 2), (15.0, 30), (10_000.0, 600)):  # a step of the two that the first job takes; the next begins then
+        queue.pace = Pace()
+        queue.pace.note_step(("", 64, 64, True), 1, seconds)
+        if seconds == 0.1:
+            assert queue.claim("w").id == jobs[0].id
+            jobs.append(queue.submit("ann", WISH))
+        queue.wake()
+        with pytest.raises(Busy) as told:
+            queue.submit("ann", WISH)
+        assert told.value.retry_after == pytest.approx(wanted, abs=1)
+
+
+def test_a_job_given_back_goes_on_in_its_turn_and_that_is_no_failed_attempt(queue):
+    job = queue.submit("ann", WISH.model_copy(update={"count": 2}))
+    for _ in range(queue_module.MOST_ATTEMPTS + 2):
+        claimed = queue.claim("w")
+        assert claimed and claimed.id == job.id
+        queue.give_back(claimed, "w")
+    claimed = queue.claim("w")
+    keep(queue, claimed, 0)
+    queue.give_back(claimed, "another worker's")
+    assert queue.find("ann", job.id).state == "running", "it is not the other's to give"
+    bobs = queue.submit("bob", WISH)
+    queue.give_back(claimed, "w")
+    assert queue.order() == [bobs.id, job.id], "who was served goes behind who was not"
+    view = queue.views([queue.find("ann", job.id)], None)[0]
+    assert (view.state, bool(view.pictures[0].id), queue.missing(claimed)) == ("queued", True, [1])
+
+
+def test_what_is_cancelled_is_not_given_back(queue):
+    job = queue.submit("ann", WISH)
+    claimed = queue.claim("w")
+    queue.cancel("ann", job.id)
+    queue.give_back(claimed, "w")
+    assert queue.find("ann", job.id).state == "cancelled" and queue.order() == []
+
+
+@pytest.mark.parametrize(
+    ("running", "begun", "waiting", "back"),
+    [
+        ("a1 a2 a3 a4", "a1", "b", "a2 a3 a4"),
+        ("a1 a2 a3 a4", "a1 a3", "b", "a2 a4"),
+        ("a1 a2 a3 a4", "", "b", "a2 a3 a4"),  # each keeps one
+        ("a1 a2 a3 a4", "a1", "a", ""),
+        ("a1 a2 a3", "a1", "b", ""),  # a slot is free
+        ("a1 b1 a2 b2", "a1", "a c", "a2 b2"),
+        ("a1 b1 a2 c1", "a1", "a b c", ""),
+    ],
+)
+def test_who_gives_way_to_somebody_who_has_nothing_in_work(running, begun, waiting, back):
+    assert overtaken([(id, id[0]) for id in running.split()], set(begun.split()), set(waiting.split()), 4) == back.split()
+
+
+def test_what_changed_since_a_moment_is_known_to_its_owner_alone(queue):
+    events, before = queue.events, queue.events.now
+    one, two = queue.submit("ann", WISH), queue.submit("ann", WISH)
+    bobs = queue.submit("bob", WISH)
+    assert set(events.since("ann", before)) == {one.id, two.id}
+    assert events.since("bob", before) == [bobs.id]
+    after = events.now
+    assert events.since("ann", after) == []
+    queue.progress(one, 0, step=1, steps=2)
+    assert events.since("ann", after) == [one.id]
+
+
+@pytest.mark.parametrize(
+    "moment", ["", "1", "abc-1", "-", "{run}-", "{run}--1", "{run}-999999", "{run}-1e1", "{run}-" + "9" * 5000, "{run}-\u0663\u0663"]
+)
+def test_a_moment_that_is_not_known_brings_everything(queue, moment):
+    queue.submit("ann", WISH)
+    assert queue.events.since("ann", moment.replace("{run}", queue.events.now.split("-")[0])) is None
+
+
+def test_what_was_forgotten_brings_everything(queue, monkeypatch):
+    monkeypatch.setattr(events_module, "REMEMBERED", 2)
+    before = queue.events.now
+    for name in ("one", "two"):
+        queue.events.changed("ann", name)
+    assert queue.events.since("ann", before) == ["one", "two"]
+    queue.events.changed("bob", "three")
+    assert queue.events.since("ann", before) is None
+    assert queue.events.since("ann", queue.events.now) == []
+
+
+def test_a_tab_has_one_listener(queue):
+    with queue.events.listen("ann", "tab") as first, queue.events.listen("ann", "other") as other, queue.events.listen("ann", "tab"):
+        assert first.wait(60) is None, "it was ended"
+        assert other.wait(0) == []
+        assert (queue.events.count("ann"), queue.events.count("ann", besides="tab")) == (3, 1)
+
+
 def test_a_kept_picture_can_be_read_and_carries_its_request(queue):
     queue.submit("ann", WISH.model_copy(update={"count": 2}))
     job = queue.claim("w")
@@ -254,7 +370,7 @@ def test_a_matrix_given_back_is_drawn_only_where_it_is_missing(queue, tmp_path, 
     assert len({picture.id for picture in view.pictures}) == 6 and later.missing(again) == []
 
 
-def test_a_key_sent_again_finds_its_job_though_fifty_wait(queue):
+def test_a_key_sent_again_finds_its_job_though_a_hundred_wait(queue):
     first = queue.submit("ann", WISH, "k")
     for _ in range(queue_module.MOST_WAITING - 1):
         queue.submit("ann", WISH)

@@ -179,18 +179,20 @@ def test_a_giant_form_is_refused_in_plain_words(ann, body):
 
 
 def test_the_stream_tells_every_state_until_the_picture(ann):
-    job = draw(ann, "an island", steps="40")["id"]
+    job = draw(ann, "an island", steps="60", width="192", height="192")["id"]
     told: list[dict] = []
     with ann.open(urllib.request.Request(ann.address + "/events"), timeout=60) as stream:
         for line in stream:
             if line.startswith(b"data: ") and (facts := json.loads(line[6:])).get("id") == job:
                 told.append(facts)
-                if facts["state"] == "done":
+                if facts.get("state") == "done":
                     break
-    steps = [facts["pictures"][0]["step"] for facts in told[:-1]]
+    assert told[0]["prompt"] == "an island" and "prompt" not in told[1], "all of it first, then what is new"
+    news = [picture for facts in told for picture in facts.get("pictures", ())]
+    steps = [picture["step"] for picture in news if picture.get("step")]
     assert steps == sorted(steps) and len(set(steps)) > 3
-    assert any(facts["pictures"][0]["preview"].startswith("data:image/webp") for facts in told)
-    assert told[-1]["pictures"][0]["id"]
+    assert any(picture.get("preview", "").startswith("data:image/webp") for picture in news)
+    assert any(picture.get("id") for picture in news)
 
 
 # -- several pictures of one request

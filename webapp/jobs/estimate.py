@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from webapp.schema import Defaults, GenerationRequest
@@ -12,6 +12,15 @@ RECENT = 0.1  # how much the latest step counts at least against those before it
 ROOM = 16  # pictures that the engine has begun at once
 FAR = 500  # pictures; what comes after them is not foreseen
 Kind = tuple[str, int, int, bool]  # model, width, height in pixels, guided
+
+
+@dataclass
+class Work:
+    """A job as estimates see it: whose it is, what is left of its pictures, and whether it is being drawn."""
+
+    owner: str
+    pieces: list[Piece]
+    begun: bool = False
 
 
 @dataclass
@@ -126,45 +135,66 @@ def _rest(request: GenerationRequest) -> tuple:
 
 
 def finish_times(
-    work: Sequence[Sequence[Piece]], slots: int, cost: Callable[[Kind, int], float], together: Callable[[Kind], int]
+    work: Sequence[Work],
+    served: Mapping[str, float],
+    slots: int,
+    cost: Callable[[Kind, int], float],
+    together: Callable[[Kind], int],
 ) -> list[tuple[float, float]]:
-    """When each job begins and ends, in seconds from now. `work` has the jobs in the order of turns, each with what is left of its
-    pictures; `slots` jobs are drawn at once.
+    """When each job begins and ends, in seconds from now. Of `work` those come first that are begun; then each person's in their order.
 
-    The engine's own loop, without drawing: the sizes take turns step by step, and of one size as many as go `together` share a step,
-    in the order they came. `cost` gives the seconds of a step that so many share.
+    The queue's turns, and the engine's loop without drawing. `slots` jobs are drawn at once; the next is of whoever has the least in
+    work, then of whoever was `served` longest ago. The sizes take turns step by step, and of one size as many as go `together` share a
+    step, in the order they came. `cost` gives the seconds of a step that so many share.
     """
     times = [(0.0, 0.0)] * len(work)
-    open_pictures = [len(pieces) for pieces in work]
-    line: list[tuple[int, list[list], float]] = []  # job, passes, rest
-    now, running, following = 0.0, 0, 0
+    missing = [len(job.pieces) for job in work]
+    waiting: dict[str, deque[int]] = defaultdict(deque)
+    for job, each in enumerate(work):
+        waiting[each.owner].append(job)
+    order, in_work = dict(served), Counter[str]()
+    line: list[tuple[int, list[list], float]] = []  # of each picture its job, its passes, what comes after them
+    now = 0.0
+
+    def begin(job: int) -> None:
+        owner = work[job].owner
+        waiting[owner].remove(job)
+        order[owner] = max(order.values(), default=0.0) + 1
+        times[job] = (now, now)
+        line.extend((job, [list(each) for each in piece.passes], piece.rest) for piece in work[job].pieces)
+        in_work[owner] += bool(missing[job])
+
+    for job in [job for job, each in enumerate(work) if each.begun]:
+        begin(job)
     while True:
-        while following < len(work) and running < slots:
-            times[following] = (now, now)
-            line += [(following, [list(each) for each in piece.passes], piece.rest) for piece in work[following]]
-            running += bool(work[following])
-            following += 1
+        while in_work.total() < slots and (least := [owner for owner, theirs in waiting.items() if theirs]):
+            begin(waiting[min(least, key=lambda owner: (in_work[owner], order.get(owner, 0.0), waiting[owner][0]))][0])
         if not line:
             return times
-        groups: dict[tuple, list[tuple[int, list[list], float]]] = {}
-        for picture in line[:ROOM]:
-            kind = picture[1][0][0] if picture[1] else None
-            group = groups.setdefault(kind[:3] if kind else (), [])
-            if kind is None or len(group) < together(kind):
-                group.append(picture)
-        done = groups.pop((), [])
-        if not done:
-            rounds = min(picture[1][0][1] for group in groups.values() for picture in group)
-            now += rounds * sum(cost(group[0][1][0][0], len(group)) for group in groups.values())
-            for picture in (picture for group in groups.values() for picture in group):
-                picture[1][0][1] -= rounds
-                if not picture[1][0][1]:
-                    del picture[1][0]
-            done = [picture for group in groups.values() for picture in group if not picture[1]]
-        for picture in done:
-            now += picture[2]
+        now += _advance(line[:ROOM], cost, together)
+        for picture in [picture for picture in line[:ROOM] if not picture[1]]:
+            job, _, rest = picture
+            now += rest
             line.remove(picture)
-            open_pictures[picture[0]] -= 1
-            if not open_pictures[picture[0]]:
-                times[picture[0]] = (times[picture[0]][0], now)
-                running -= 1
+            missing[job] -= 1
+            if not missing[job]:
+                times[job] = (times[job][0], now)
+                in_work[work[job].owner] -= 1
+
+
+def _advance(begun: Sequence[tuple[int, list[list], float]], cost: Callable[[Kind, int], float], together: Callable[[Kind], int]) -> float:
+    """Takes the pictures that are `begun` to the next end of a pass; how many seconds that takes. At once if one has no steps left."""
+    if not all(passes for _, passes, _ in begun):
+        return 0.0
+    groups: dict[tuple, list[list[list]]] = defaultdict(list)
+    for _, passes, _ in begun:
+        kind = passes[0][0]
+        if len(groups[kind[:3]]) < together(kind):
+            groups[kind[:3]].append(passes)
+    steps = min(passes[0][1] for group in groups.values() for passes in group)
+    seconds = steps * sum(cost(group[0][0][0], len(group)) for group in groups.values())
+    for passes in (passes for group in groups.values() for passes in group):
+        passes[0][1] -= steps
+        if not passes[0][1]:
+            del passes[0]
+    return seconds

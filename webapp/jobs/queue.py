@@ -7,12 +7,13 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 from PIL import Image
 
 from webapp import metadata, plan
 from webapp.errors import Busy, InvalidRequest, NotFound
-from webapp.jobs.estimate import FAR, Kind, Pace, Piece, finish_times
+from webapp.jobs.estimate import FAR, Kind, Pace, Piece, Work, finish_times
 from webapp.jobs.events import Events
 from webapp.jobs.files import Files
 from webapp.jobs.people import People
@@ -27,12 +28,13 @@ MOST_ATTEMPTS = 3  # a job that takes the server down with it so often is given 
 LEASE = 10.0  # seconds a worker may be silent before its jobs go to another
 
 
-def turns(waiting: Sequence[tuple[str, str]], served: Mapping[str, float]) -> list[str]:
+def turns(waiting: Sequence[tuple[str, str]], served: Mapping[str, float], running: Mapping[str, int] = MappingProxyType({})) -> list[str]:
     """The ids of `waiting`, (id, owner) oldest first, in the order of their turns.
 
-    Everybody's first comes before anybody's second; within a round, whoever was `served` (a time) longest ago or never comes first.
+    Everybody's first comes before anybody's second, what they have `running` counted in; within a round, whoever was `served` (a time)
+    longest ago or never comes first.
     """
-    rounds: Counter[str] = Counter()
+    rounds: Counter[str] = Counter(running)
     places = []
     for arrival, (id, owner) in enumerate(waiting):
         places.append((rounds[owner], served.get(owner, 0.0), arrival, id))
@@ -146,19 +148,20 @@ class Queue:
         if passed < 1 and changes == self._changes:
             return {id: (max(0.0, starts - passed), max(0.0, ends - passed)) for id, (starts, ends) in times.items()}
         seen, changes = time.monotonic(), self._changes
-        order = {id: place for place, id in enumerate(self.order())}
-        ids = sorted(self.store.active(), key=lambda id: order.get(id, -1))
+        running, (waiting, served) = self.store.running(), self.store.waiting()
+        owners = dict(running + waiting)
+        ids = [id for id, _ in running] + turns(waiting, served, Counter(owner for _, owner in running))
         self._plans = {id: self._plans.get(id) or self._plan(id) for id in ids}  # read once: a line may be long
-        work: dict[str, list[Piece]] = {}
+        work: list[Work] = []
         pictures = 0
-        for id in ids:
+        for place, id in enumerate(ids):
             pictures += len(self._plans[id])
             pieces = self._pieces(id, defaults)
             if None in pieces or pictures > FAR:
                 break
-            work[id] = pieces
-        foreseen = finish_times(list(work.values()), self.slots, lambda kind, count: self.pace.step(kind, count) or 0.0, self.together)
-        times = dict(zip(work, foreseen, strict=True))
+            work.append(Work(owners[id], pieces, begun=place < len(running)))
+        foreseen = finish_times(work, served, self.slots, lambda kind, count: self.pace.step(kind, count) or 0.0, self.together)
+        times = dict(zip(ids, foreseen))
         self._estimated = seen, changes, times
         return times
 
@@ -201,7 +204,7 @@ class Queue:
 
     def order(self) -> list[str]:
         """The ids of all queued jobs in the order of their turns."""
-        return turns(*self.store.waiting())
+        return turns(*self.store.waiting(), Counter(owner for _, owner in self.store.running()))
 
     # -- for workers
 

@@ -201,16 +201,11 @@ class Store:
             served = served.where(JOBS.c.owner.in_({owner for _, owner in queued}), JOBS.c.started.is_not(None))
             return [(id, owner) for id, owner in queued], dict(db.execute(served).tuples().all())
 
-    def active(self) -> list[str]:
-        """The ids of every job that is queued or running: first those that run, the longest running first, then the oldest."""
+    def running(self, worker: str | None = None) -> list[tuple[str, str]]:
+        """(id, owner) of what `worker`, or (None) anyone, draws, the longest running first."""
+        whose = True if worker is None else JOBS.c.worker == worker
         with self.database.connect() as db:
-            order = JOBS.c.state.desc(), JOBS.c.started, JOBS.c.created
-            return list(db.execute(select(JOBS.c.id).where(JOBS.c.state.in_(ACTIVE)).order_by(*order)).scalars())
-
-    def running(self, worker: str) -> list[tuple[str, str]]:
-        """(id, owner) of what `worker` draws, the longest running first."""
-        with self.database.connect() as db:
-            mine = select(JOBS.c.id, JOBS.c.owner).where(JOBS.c.worker == worker, JOBS.c.state == RUNNING)
+            mine = select(JOBS.c.id, JOBS.c.owner).where(JOBS.c.state == RUNNING, whose)
             return [(id, owner) for id, owner in db.execute(mine.order_by(JOBS.c.started))]
 
     def count_waiting(self, owner: str | None = None) -> int:

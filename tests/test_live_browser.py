@@ -1,0 +1,215 @@
+"""The light table in real Chromium: what it costs to watch a picture, and that nothing is missed behind another tab, without a
+network, or while the server is away."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from conftest import Visitor
+from playwright.sync_api import Browser, Page, expect
+from test_browser import chromium, draw, finished, page  # noqa: F401
+
+MOST_REQUESTS, MOST_BYTES = 6, 250_000  # from Draw to the finished picture
+HIDE = """(hidden) => {
+    Object.defineProperty(document, 'hidden', {value: hidden, configurable: true});
+    document.dispatchEvent(new Event('visibilitychange'));
+}"""
+
+
+def options(page: Page, **values: str) -> None:  # noqa: F811
+    """Fills in fields of the form, folded away or not."""
+    for name, value in values.items():
+        page.evaluate(
+            """([name, value]) => {
+                const box = document.getElementById('form').elements[name];
+                box.value = value;
+                box.dispatchEvent(new Event('input', {bubbles: true}));
+            }""",
+            [name, value],
+        )
+
+
+class Wire:
+    """Counts what goes over the network for a page: `requests` (addresses), `bytes` of answers with their heads, and of what is sent."""
+
+    def __init__(self, page: Page) -> None:  # noqa: F811
+        self.requests: list[str] = []
+        self.bytes = 0
+        session = page.context.new_cdp_session(page)
+        session.send("Network.enable")
+        session.on("Network.requestWillBeSent", self._asked)
+        session.on("Network.responseReceivedExtraInfo", lambda e: self._add(len(e.get("headersText", "")) or sum(len(k) + len(v) + 4 for k, v in e["headers"].items())))  # fmt: skip
+        session.on("Network.dataReceived", lambda e: self._add(max(e["encodedDataLength"], e["dataLength"])))
+
+    def _asked(self, event: dict) -> None:
+        if not event["request"]["url"].startswith("data:"):
+            self.requests.append(event["request"]["url"].split("/", 3)[3])
+            self._add(sum(len(each.get("bytes", "")) for each in event["request"].get("postDataEntries", [])))
+
+    def _add(self, count: int) -> None:
+        self.bytes += count
+
+
+def test_one_picture_costs_few_requests_and_bytes(page):  # noqa: F811
+    options(page, steps="12", width="768", height="768")
+    page.evaluate("""() => {
+        window.previews = new Set();
+        new MutationObserver(() => {
+            for (const image of document.querySelectorAll('.print img')) if (image.src.startsWith('data:image/webp')) window.previews.add(image.src);
+        }).observe(document.getElementById('table'), {subtree: true, childList: true, attributes: true});
+    }""")
+    page.wait_for_timeout(1500)  # what the form asks while it is filled in
+    page.fill("#prompt", "a castle on a hill at sunset")
+    page.wait_for_timeout(1500)
+    wire = Wire(page)
+    page.click(".draw")
+    expect(finished(page)).to_have_count(1)
+    page.wait_for_function("document.querySelector('.print img').naturalWidth > 256")
+    page.wait_for_timeout(1000)
+    previews = page.evaluate("window.previews.size")
+    print(f"{len(wire.requests)} requests, {wire.bytes:,} bytes, {previews} previews: {wire.requests}")
+    assert 1 <= previews <= 12
+    assert 2 <= len(wire.requests) <= MOST_REQUESTS
+    assert 10_000 < wire.bytes <= MOST_BYTES
+
+
+def test_title_and_live_region_tell_the_beginning_and_the_end(page):  # noqa: F811
+    page.evaluate("""() => {
+        window.said = []; window.titles = new Set();
+        new MutationObserver(() => window.said.push(document.getElementById('live').textContent)).observe(document.getElementById('live'), {childList: true});
+        new MutationObserver(() => window.titles.add(document.title)).observe(document.querySelector('title'), {childList: true});
+    }""")
+    options(page, steps="60", count="2")
+    draw(page, "a house in the snow")
+    expect(finished(page)).to_have_count(2)
+    assert set(page.evaluate("window.said")) <= {
+        "Started: a house in the snow",
+        "1 of 2 finished: a house in the snow",
+        "Finished: a house in the snow",
+    }
+    assert page.evaluate("window.said").count("Finished: a house in the snow") == 1 and len(page.evaluate("window.said")) <= 3
+    assert sum("%" in title for title in page.evaluate("[...window.titles]")) >= 3
+    assert "%" not in page.title()
+
+
+def test_a_finished_print_offers_what_one_does_next(page):  # noqa: F811
+    options(page, steps="2")
+    draw(page, "a boat")
+    expect(finished(page)).to_have_count(1)
+    id = page.locator(".print .paper").get_attribute("href").removeprefix("/pictures/")
+    links = {link.inner_text().strip(): link.get_attribute("href") for link in page.locator(".print .actions a").all()}
+    assert links == {
+        "Save": f"/pictures/{id}.png",
+        "More like this": f"/?like={id}",
+        "Change it": f"/?start={id}",
+        "Bigger": f"/?bigger={id}",
+        "Use these settings": f"/?settings={id}",
+    }
+    opacity = "getComputedStyle(document.querySelector('.print .actions')).opacity"
+    page.mouse.move(0, 0)
+    assert page.evaluate(opacity) == "0"
+    page.locator(".print .save").focus()
+    assert page.evaluate(opacity) == "1"
+    assert page.locator(".print .save").bounding_box()["width"] >= 24
+    page.click(".print .settings")
+    expect(page.locator("#prompt")).to_have_value("a boat")
+    expect(page.locator("[name=steps]")).to_have_value("2")
+
+
+@pytest.mark.parametrize("width", [320, 390])
+def test_on_a_touch_screen_they_are_there_at_once_and_fit(chromium: Browser, site, width):  # noqa: F811
+    context = chromium.new_context(viewport={"width": width, "height": 800}, has_touch=True, is_mobile=True)
+    page = context.new_page()  # noqa: F811
+    page.goto(site.address)
+    options(page, steps="2", count="2")
+    draw(page, "a boat")
+    expect(finished(page)).to_have_count(2)
+    box = page.locator(".print .actions").first.bounding_box()
+    paper = page.locator(".print .paper").first.bounding_box()
+    assert page.evaluate("getComputedStyle(document.querySelector('.print .actions')).opacity") == "1"
+    assert all(link.bounding_box()["width"] >= 24 for link in page.locator(".print .actions a").all())
+    assert box["x"] + box["width"] <= paper["x"] + paper["width"] + 6
+    assert len({link.bounding_box()["y"] for link in page.locator(".print").first.locator(".actions a").all()}) == 1, "one row"
+    context.close()
+
+
+def test_a_hidden_tab_is_told_nothing_and_knows_all_when_it_is_looked_at(page, site):  # noqa: F811
+    options(page, steps="2")
+    draw(page, "a fish")
+    expect(finished(page)).to_have_count(1)
+    wire = Wire(page)
+    page.evaluate(HIDE, True)
+    page.wait_for_timeout(11_000)
+    second = page.context.new_page()
+    second.goto(site.address)
+    options(second, steps="2")
+    draw(second, "a bird")
+    expect(finished(second)).to_have_count(2)
+    second.close()
+    assert wire.requests == [] and finished(page).count() == 1
+    page.evaluate(HIDE, False)
+    expect(finished(page)).to_have_count(2)
+    streams = [request for request in wire.requests if request.startswith("events")]
+    assert len(streams) == 1 and "after=&" not in streams[0]
+
+
+def test_a_hidden_tab_with_work_keeps_its_title_without_previews(page):  # noqa: F811
+    options(page, steps="150", width="192", height="192", count="6")
+    draw(page, "an island at night")
+    expect(page.locator(".said").first).to_contain_text("Step")
+    wire = Wire(page)
+    page.evaluate(HIDE, True)
+    page.wait_for_timeout(11_000)
+    quiet, title = wire.bytes, page.title()
+    page.wait_for_timeout(6000)
+    assert [request for request in wire.requests if request.startswith("events")][-1].endswith("quiet=1")
+    assert wire.bytes - quiet < 5000 and page.title() != title and "%" in page.title()
+    page.evaluate(HIDE, False)
+    page.locator(".cancel button").first.click()
+    expect(page.locator(".print[data-state=cancelled]").last).to_be_visible()
+
+
+def test_it_goes_on_by_itself_after_the_network_was_away(page):  # noqa: F811
+    options(page, steps="40", count="2")
+    draw(page, "a forest")
+    expect(page.locator(".said").first).to_contain_text("Step")
+    page.context.set_offline(True)
+    page.wait_for_timeout(3000)
+    page.context.set_offline(False)
+    expect(finished(page)).to_have_count(2)
+
+
+def test_it_goes_on_by_itself_after_the_server_was_killed(chromium: Browser, serve):  # noqa: F811
+    first = serve()
+    context = chromium.new_context()
+    page = context.new_page()  # noqa: F811
+    page.goto(first.address)
+    options(page, steps="100", count="2")
+    draw(page, "a castle on a hill at sunset")
+    expect(page.locator(".said").first).to_contain_text("Step 1")
+    first.kill()
+    page.wait_for_timeout(2000)
+    serve("--port", first.address.rsplit(":", 1)[1])
+    expect(finished(page)).to_have_count(2)
+    assert len(Visitor(first.address).json("/jobs")["jobs"]) == 0, "nobody else sees it"
+    context.close()
+
+
+def test_while_the_model_is_away_the_page_says_so_and_a_button_brings_another(chromium: Browser, serve, tmp_path):  # noqa: F811
+    context = chromium.new_context()
+    page = context.new_page()  # noqa: F811
+    page.goto(serve(model=str(tmp_path / "none")).address)
+    expect(page.locator("#starting .sentence")).to_contain_text("none")
+    draw(page, "a house")
+    expect(page.locator(".said").first).to_have_text("Waits for the model")
+    page.get_by_text("Use the built-in model meanwhile").click()
+    expect(finished(page)).to_have_count(1)
+    expect(page.locator("#starting")).to_be_hidden()
+    context.close()
+
+
+@pytest.fixture(autouse=True)
+def _patient() -> Iterator[None]:
+    expect.set_options(timeout=120_000)
+    yield
