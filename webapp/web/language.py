@@ -17,6 +17,7 @@ from flask import Flask, g, has_request_context, request
 LANGUAGES = {"en": "English", "es": "Español"}
 FOLDER = Path(__file__).resolve().parents[2] / "locales"
 COOKIE = "language"
+SENTENCE = 12  # letters besides its places; what has fewer, such as "{used} of {total}", would be found in every sentence
 
 
 @cache
@@ -61,10 +62,10 @@ def told(sentence: str) -> str:
 
 @cache
 def _patterns(language: str) -> list[tuple[re.Pattern[str], str]]:
-    """The texts that have places, those with the most words of their own first."""
-    found = [(text, into) for text, into in texts(language).items() if "{" in text]
-    found.sort(key=lambda pair: -len(re.sub(r"{\w+}", "", pair[0])))
-    return [(re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>.+?)", re.escape(text)), re.DOTALL), into) for text, into in found]
+    """The sentences that have places, those with the most words of their own first."""
+    own = {text: len(re.sub(r"{\w+}", "", text)) for text in texts(language) if "{" in text}
+    sentences = sorted((text for text in own if own[text] >= SENTENCE), key=lambda text: -own[text])
+    return [(re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>.+?)", re.escape(text)), re.DOTALL), texts(language)[text]) for text in sentences]
 
 
 def teach(app: Flask) -> None:
