@@ -67,6 +67,23 @@ def test_run_serves_and_draws(clone, tmp_path):
         process.wait(timeout=30)
 
 
+def test_run_for_several_people_opens_only_by_its_links(clone, tmp_path):
+    [line] = [line for line in COMMANDS if line.startswith("scripts/run --host")]
+    process, visitor = serve(line, clone, tmp_path)
+    try:
+        link, address = visitor.address, visitor.address.split("/?")[0]
+        assert "?token=" in link
+        stranger, guest = Visitor(address), Visitor(address)
+        assert stranger.ask("/")[0] == 403
+        assert guest.ask("/?" + link.split("/?")[1])[0] == 200
+        assert guest.ask("/host")[0] == 404
+        host = next(found[0] for told in process.stdout if (found := re.search(r"http://\S+/host\?token=\S+", told)))
+        assert Visitor(address).ask("/host?" + host.split("?")[1])[0] == 200
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
 def test_run_with_stable_diffusion_asks_the_hub_for_it(clone, tmp_path):
     [line] = [line for line in COMMANDS if line.startswith("scripts/run --model")]
     process, visitor = serve(line, clone, tmp_path, HF_ENDPOINT="http://127.0.0.1:9", HF_HUB_CACHE=str(tmp_path / "cache"))
