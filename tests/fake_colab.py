@@ -11,7 +11,7 @@ from types import ModuleType
 
 
 def put(folder: Path, **wish: object) -> dict[str, str]:
-    """The environment of a kernel on "Colab". `wish`: `secrets` by name, and the names of those that are `forbidden` or `silent`."""
+    """The environment of a kernel on "Colab"; again for another `wish` of the same kernel. `wish`: `secrets` by name, and the names of those that are `forbidden` or `silent`."""
     package = folder / "google" / "colab"
     package.mkdir(parents=True, exist_ok=True)
     shutil.copy(__file__, package / "__init__.py")
@@ -28,7 +28,6 @@ def frames(folder: Path) -> list[dict]:
 def _colab() -> None:
     """Makes this module, imported as `google.colab`, what Colab has there."""
     here = Path(__file__).parent
-    wish = json.loads((here / "wish.json").read_text())
 
     class Userdata(ModuleType):
         class SecretNotFoundError(Exception):
@@ -41,6 +40,7 @@ def _colab() -> None:
             pass
 
         def get(self, name: str) -> str:
+            wish = json.loads((here / "wish.json").read_text())
             if name in wish.get("forbidden", ()):
                 raise self.NotebookAccessError(f"Notebook does not have access to secret {name}")
             if name in wish.get("silent", ()):

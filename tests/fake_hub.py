@@ -3,9 +3,11 @@ client asks for, serving repositories from folders and refusing others in the re
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import re
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -19,18 +21,35 @@ _REFUSALS = {  # by the repository's owner: status, headers, body
     "token": (401, {"X-Error-Message": "Invalid credentials in Authorization header"}, "secret-in-a-raw-message"),
     "busy": (429, {}, "secret-in-a-raw-message"),
     "down": (503, {}, "secret-in-a-raw-message"),
+    "broken": (500, {}, "secret-in-a-raw-message"),
+    "moved": (404, {"X-Error-Code": "RevisionNotFound"}, "Revision not found"),
+    "forbidden": (403, {"X-Error-Message": "secret-in-a-raw-message"}, "secret-in-a-raw-message"),
 }
+SIGNATURE = "CANARY_of_a_signed_address"
 
 
 class FakeHub:
-    """`repos` maps ids to folders. `asked` lists the paths that were asked for, and `continued` those from the middle on. Of the files
-    whose paths end in one of `breaking`, the first answer stops half-way."""
+    """`repos` maps ids to folders. `asked` lists the paths that were asked for, `sent` those of files
+    that were sent, and `continued` those from the middle on. Of the files
+    whose paths end in one of `breaking`, the first answer stops half-way; of those in `cut` each does; in `stalling` the first one stands
+    still there; those in `slow` come in small bits, those in `lost` are listed but not there. Files of the owner "signed" are handed out from
+    signed addresses, as the real hub does with large ones. A refusal of the owner "token" repeats the token that was sent."""
 
-    def __init__(self, repos: dict[str, Path], sizes: dict[str, int] | None = None, breaking: tuple[str, ...] = ()) -> None:
-        self.repos, self.sizes = repos, sizes or {}
+    def __init__(
+        self,
+        repos: dict[str, Path],
+        sizes: dict[str, int] | None = None,
+        breaking: tuple[str, ...] = (),
+        cut: tuple[str, ...] = (),
+        stalling: tuple[str, ...] = (),
+        slow: tuple[str, ...] = (),
+        lost: tuple[str, ...] = (),
+    ) -> None:
+        self.repos, self.sizes, self._lost = repos, sizes or {}, lost
         self.asked: list[str] = []
         self.continued: list[str] = []
-        self._breaking = set(breaking)
+        self._breaking = {*breaking, *stalling}
+        self.sent: list[str] = []
         hub = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -39,6 +58,8 @@ class FakeHub:
             def do_GET(self) -> None:
                 hub.asked.append(self.path)
                 status, headers, body = hub.answer(unquote(urlsplit(self.path).path))
+                if status == 401:
+                    body += self.headers.get("Authorization", "").encode()
                 begin = re.match(r"bytes=(\d+)-$", self.headers.get("Range", ""))
                 if begin and status == 200:
                     hub.continued.append(self.path)
@@ -49,13 +70,30 @@ class FakeHub:
                     self.send_header(name, value)
                 self.end_headers()
                 if self.command == "GET":
-                    broken = next((name for name in hub._breaking if self.path.endswith(name)), None)
-                    self.wfile.write(body[: len(body) // 2] if broken else body)
-                    if broken:
-                        hub._breaking.discard(broken)
-                        self.close_connection = True
+                    if status in (200, 206) and "/api/" not in self.path:
+                        hub.sent.append(self.path)
+                    self.send_body(body, urlsplit(self.path).path)
+
+            def send_body(self, body: bytes, path: str) -> None:
+                broken = next((name for name in hub._breaking if path.endswith(name)), None)
+                half = broken or path.endswith(cut)
+                if path.endswith(slow):
+                    for start in range(0, len(body), len(body) // 10 + 1):
+                        self.wfile.write(body[start : start + len(body) // 10 + 1])
+                        time.sleep(0.2)
+                    return
+                self.wfile.write(body[: len(body) // 2] if half else body)
+                if half:
+                    hub._breaking.discard(broken)
+                    self.close_connection = True
+                if broken in stalling:
+                    time.sleep(5)
 
             do_HEAD = do_GET
+
+            def handle(self) -> None:
+                with contextlib.suppress(ConnectionError):  # who waits too long for a stalling file goes
+                    super().handle()
 
             def log_message(self, *args: object) -> None:
                 pass
@@ -69,6 +107,8 @@ class FakeHub:
         self._server.server_close()
 
     def answer(self, path: str) -> tuple[int, dict[str, str], bytes]:
+        signed = path.startswith("/at-a-signed-address")
+        path = path.removeprefix("/at-a-signed-address")
         repo = re.match(r"(?:/api/models)?/([^/]+/[^/]+)", path)[1]
         rest = path.split(repo, 1)[1]
         if refusal := _REFUSALS.get(repo.split("/")[0]):
@@ -81,9 +121,12 @@ class FakeHub:
             listing = self._tree(repo) if rest.startswith("/tree/") else self._info(repo, commit)
             return 200, {"Content-Type": "application/json"}, json.dumps(listing).encode()
         file = self.repos[repo] / rest.split("/", 3)[3]  # /resolve/<revision>/<file>
-        if not file.is_file():
+        if not file.is_file() or path.endswith(self._lost):
             return 404, {"X-Error-Code": "EntryNotFound"}, b""
         body = file.read_bytes()
+        if repo.startswith("signed/") and not signed:
+            known = {"X-Repo-Commit": commit, "X-Linked-ETag": f'"{hashlib.sha1(body).hexdigest()}"', "X-Linked-Size": str(len(body))}
+            return 302, {**known, "Location": f"{self.url}/at-a-signed-address{path}?X-Amz-Signature={SIGNATURE}"}, b""
         return 200, {"X-Repo-Commit": commit, "ETag": f'"{hashlib.sha1(body).hexdigest()}"'}, body
 
     def _files(self, repo: str) -> dict[str, int]:

