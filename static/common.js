@@ -1,7 +1,7 @@
 // What every page has: the reader's language, asking the server, short notices, and the keys.
 
 const language = document.documentElement.lang;
-const words = language === "en" ? {} : await fetch(`/words/${language}.json?v=${document.body.dataset.version}`).then((answer) => answer.json()).catch(() => ({}));
+const words = language === "en" ? {} : await fetch(`/words/${language}.json?v=${document.body.dataset.stamp}`).then((answer) => answer.json()).catch(() => ({}));
 
 // `text`, which is written out where this is called, in the reader's language, its {places} filled.
 export function t(text, places = {}) {

@@ -194,7 +194,7 @@ def test_what_is_sent_along_with_the_token_is_not_lost(shared):
 
 def test_what_is_public_knows_nobody(shared):
     for client in (guest(shared), shared.test_client()):
-        for path in ("/static/style.css", "/words/es.json"):
+        for path in (f"{shared.static_url_path}/style.css", "/words/es.json"):
             headers = client.get(path).headers
             assert "Cookie" not in headers.get("Vary", "") and "Set-Cookie" not in headers
         assert "t2i=" not in str(client.post("/preferences", data={"theme": "dark"}).headers)
@@ -275,7 +275,7 @@ def test_a_crowd_of_requests_is_slowed(shared, monkeypatch):
     assert b"<h1>" in ann.post("/generate", data={"prompt": ""}).data
     assert bob.post("/generate", data={"prompt": ""}).status_code == 400  # it is hers alone
     assert {bob.get("/jobs").status_code for _ in range(600)} == {200, 429}
-    assert bob.get("/static/style.css").status_code == 200
+    assert bob.get(f"{shared.static_url_path}/style.css").status_code == 200
     host = shared.test_client()
     host.get(f"/host?token={house(shared).host_key}")
     assert host.get("/jobs").status_code == 200

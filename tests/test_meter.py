@@ -121,7 +121,7 @@ def test_the_estimate_is_close_to_what_crosses_the_wire(app: Flask):
     server = Server(app, "127.0.0.1", 0)
     server.start()
     meter = app.extensions["house"].meter
-    for path in ("/", "/static/style.css", "/nothing"):
+    for path in ("/", f"{app.static_url_path}/style.css", "/nothing"):
         before = meter.month
         sent = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nAccept: text/html\r\nX-Long: {'x' * 500}\r\n\r\n".encode()
         got = b""

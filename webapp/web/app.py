@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import logging
+from datetime import timedelta
 from pathlib import Path
 
 from flask import Flask, Response, jsonify, render_template, request
+from flask_compress import Compress
 from werkzeug.exceptions import HTTPException
 
-from webapp import __version__
 from webapp.errors import AppError, Busy
 from webapp.settings import Settings
 from webapp.web import access, answers, create, gallery, host, language, live, preferences
@@ -21,8 +23,11 @@ log = logging.getLogger(__name__)
 
 def create_app(settings: Settings) -> Flask:
     """The app, its workers already loading the model. A run that others can reach opens only with a link; one is made if it has none."""
-    app = Flask("webapp", template_folder=ROOT / "templates", static_folder=ROOT / "static")
-    app.jinja_env.globals["version"] = __version__
+    stamp = _stamp()
+    app = Flask("webapp", template_folder=ROOT / "templates", static_folder=ROOT / "static", static_url_path=f"/static/{stamp}")
+    app.jinja_env.globals["stamp"] = stamp
+    app.config.update(SEND_FILE_MAX_AGE_DEFAULT=timedelta(days=365))
+    Compress(app)
     home = app.extensions["house"] = House.build(settings)
     access.guard(app, home.settings)
     language.teach(app)
@@ -35,6 +40,12 @@ def create_app(settings: Settings) -> Flask:
     app.wsgi_app = home.meter.around(app.wsgi_app)  # type: ignore[method-assign]
     home.workers.start()
     return app
+
+
+def _stamp() -> str:
+    """In the address of what pages are made of: another as soon as any of it changes, so that browsers may keep it for ever."""
+    files = sorted(path for folder in ("static", "locales") for path in (ROOT / folder).rglob("*") if path.is_file())
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:8]
 
 
 def _answer(sentence: str, status: int) -> tuple[Response | str, int]:
