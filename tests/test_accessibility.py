@@ -9,7 +9,6 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from conftest import eventually
 from playwright.sync_api import Browser, BrowserContext, Page, expect
-from test_browser import chromium  # noqa: F401
 
 RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
 

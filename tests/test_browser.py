@@ -2,31 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import Visitor
+from conftest import Visitor, chromium_path
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 SLOW = "80"  # steps, so that there is something to watch
 expect.set_options(timeout=300_000)  # milliseconds
-
-
-def chromium_path() -> str:
-    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    assert found, "the browser tests need Chromium"
-    return found
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium_path(), args=["--no-sandbox", "--disable-background-networking"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -45,7 +30,7 @@ def page(chromium: Browser, site) -> Iterator[Page]:
 
 
 def options(page: Page, **values: str) -> None:
-    for fold in page.locator(".more, .pick:has([name=width])").all():
+    for fold in (page.locator(".more"), page.locator(".pick:has([name=width])")):  # the tray lies over the other one's handle
         if fold.get_attribute("open") is None:
             fold.locator("summary").click()
     for name, value in values.items():

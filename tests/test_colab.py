@@ -19,7 +19,6 @@ from books import Book, printed, shown
 from conftest import Visitor, eventually
 from nbclient.exceptions import CellExecutionError
 from playwright.sync_api import BrowserContext, Page, expect
-from test_browser import chromium  # noqa: F401
 
 from webapp import place
 from webapp.web import tunnel
@@ -105,7 +104,7 @@ def test_a_model_that_cannot_be_had_ends_run_all_with_a_sentence_and_an_offer(cl
 # -- on Colab
 
 
-def test_on_colab_the_page_is_in_a_frame_without_any_token(clone, tmp_path, chromium):  # noqa: F811
+def test_on_colab_the_page_is_in_a_frame_without_any_token(clone, tmp_path, chromium):
     """The frame as a browser sees it: below a page of Colab's, another site, so that the cookie is a third party's."""
     with Book(APP, clone, fake_colab.put(tmp_path / "colab"), PORT=0) as book:
         assert "Place:     colab" in printed(book.run()[2])
@@ -173,7 +172,7 @@ def test_a_secret_that_cannot_be_read_is_told_and_the_frame_is_there_still(colab
 # -- the public link
 
 
-def test_from_the_notebook_to_a_friends_picture(clone, tmp_path, agent, chromium):  # noqa: F811
+def test_from_the_notebook_to_a_friends_picture(clone, tmp_path, agent, chromium):
     secrets = {"NGROK_AUTHTOKEN": AUTHTOKEN, "HF_TOKEN": HUB_TOKEN}
     with Book(APP, clone, {**fake_colab.put(tmp_path / "colab", secrets=secrets), **agent()}, PORT=0) as book:
         card = shown(book.run()[START])

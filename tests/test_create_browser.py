@@ -14,7 +14,6 @@ import pytest
 from conftest import Visitor, eventually
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
-from test_browser import chromium  # noqa: F401
 
 from webapp import metadata
 from webapp.schema import GenerationRequest, Receipt
@@ -24,7 +23,7 @@ MADE = {"prompt": "a castle on a hill", "seed": 77, "steps": 7, "guidance": 3.5,
 
 
 @pytest.fixture
-def page(chromium: Browser, site) -> Iterator[Page]:  # noqa: F811
+def page(chromium: Browser, site) -> Iterator[Page]:
     context = chromium.new_context()
     context.set_default_timeout(30_000)
     page = context.new_page()
@@ -266,7 +265,7 @@ def test_what_the_address_says_goes_before_the_draft(page, site):
     expect(page.locator("#prompt")).to_have_value("a cat")
 
 
-def test_without_storage_the_form_still_draws(chromium, site):  # noqa: F811
+def test_without_storage_the_form_still_draws(chromium, site):
     context = chromium.new_context()
     context.add_init_script(
         "Object.defineProperty(window, 'localStorage', { get() { throw new DOMException('denied', 'SecurityError'); } })"
@@ -340,7 +339,7 @@ def test_a_stroke_is_undone_erased_and_cleared(page, plain):
     assert painted() == 0
 
 
-def test_touch_paints_too(chromium, site, plain):  # noqa: F811
+def test_touch_paints_too(chromium, site, plain):
     context = chromium.new_context(viewport={"width": 390, "height": 800}, has_touch=True, is_mobile=True)
     page = context.new_page()
     opened(page, site.address)
@@ -462,7 +461,7 @@ def test_keys(page):
 
 
 @pytest.mark.parametrize("width", [320, 390])
-def test_on_a_phone_the_bar_lies_at_the_thumb(chromium, site, plain, width):  # noqa: F811
+def test_on_a_phone_the_bar_lies_at_the_thumb(chromium, site, plain, width):
     context = chromium.new_context(viewport={"width": width, "height": 700})
     page = context.new_page()
     opened(page, site.address)
@@ -479,7 +478,7 @@ def test_on_a_phone_the_bar_lies_at_the_thumb(chromium, site, plain, width):  # 
     context.close()
 
 
-def test_without_javascript_a_pictures_settings_fill_the_page(chromium, site, speaking, plain):  # noqa: F811
+def test_without_javascript_a_pictures_settings_fill_the_page(chromium, site, speaking, plain):
     context = chromium.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(site.address)
@@ -501,7 +500,7 @@ def test_without_javascript_a_pictures_settings_fill_the_page(chromium, site, sp
     context.close()
 
 
-def test_the_first_load_is_small(chromium, site):  # noqa: F811
+def test_the_first_load_is_small(chromium, site):
     context = chromium.new_context()
     page = context.new_page()
     session = context.new_cdp_session(page)

@@ -13,7 +13,6 @@ from axe_playwright_python.sync_playwright import Axe
 from flask import Flask
 from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, expect
-from test_browser import chromium  # noqa: F401
 from test_gallery_pages import draw, many, owner
 
 from webapp.web.server import Server
@@ -31,7 +30,7 @@ def address(app: Flask) -> Iterator[str]:
 
 
 @pytest.fixture
-def visit(chromium: Browser, app: Flask, address: str) -> Iterator[Visit]:  # noqa: F811
+def visit(chromium: Browser, app: Flask, address: str) -> Iterator[Visit]:
     """Opens a browser, of the person whose pictures `made` makes; fails on errors of its scripts."""
     contexts: list[BrowserContext] = []
     problems: list[str] = []
@@ -89,7 +88,7 @@ def test_older_pictures_come_while_one_scrolls(visit, app):
     assert alts(page) == [f"picture {number}" for number in range(149, -1, -1)]
 
 
-def test_a_thousand_are_scrolled_through_without_a_long_task(visit, app, chromium):  # noqa: F811
+def test_a_thousand_are_scrolled_through_without_a_long_task(visit, app, chromium):
     """A task is long by the time that its thread worked: on a machine that does other things too, the clock also counts those."""
     page = visit(lambda who: many(app, who, 1100), viewport={"width": 1280, "height": 800})
     chromium.start_tracing(page=page, categories=["toplevel", "devtools.timeline", "blink.user_timing"])
@@ -263,7 +262,7 @@ def test_from_picture_to_picture_by_keys_and_back(six):
     expect(six.locator("#cells > li")).to_have_count(6)
 
 
-def test_a_link_is_made_opened_by_a_stranger_and_withdrawn(six, chromium):  # noqa: F811
+def test_a_link_is_made_opened_by_a_stranger_and_withdrawn(six, chromium):
     six.locator("#cells a").nth(5).click()
     six.get_by_role("button", name="Make a link").click()
     link = six.locator("#link").input_value()

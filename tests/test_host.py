@@ -12,7 +12,6 @@ from conftest import eventually
 from playwright.sync_api import Page
 from sqlalchemy import update
 from test_access import guest, host_of, house, person_of, start
-from test_browser import chromium  # noqa: F401
 from test_storage import drawn
 
 from webapp.jobs.people import DAY, PEOPLE, name
@@ -31,7 +30,7 @@ def shared(tmp_path):
 
 
 @pytest.fixture
-def page(chromium, shared) -> Iterator[Page]:  # noqa: F811
+def page(chromium, shared) -> Iterator[Page]:
     """The host's page of a shared run, in a browser."""
     server = Server(shared, "127.0.0.1", 0)
     server.start()
