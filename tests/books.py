@@ -14,7 +14,7 @@ import nbformat
 from nbclient import NotebookClient
 
 ROOT = Path(__file__).parent.parent
-CLONE = ("webapp", "templates", "static", "locales", "requirements.txt")
+CLONE = ("webapp", "templates", "static", "locales", "requirements.txt", "requirements-notebook.txt")
 
 
 class Book:

@@ -4,7 +4,9 @@ a browser, and never with a secret in what it leaves behind."""
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
 import sys
 import urllib.error
 import urllib.request
@@ -15,7 +17,7 @@ from pathlib import Path
 
 import fake_colab
 import pytest
-from books import Book, printed, shown
+from books import ROOT, Book, printed, shown
 from conftest import Visitor, eventually
 from nbclient.exceptions import CellExecutionError
 from playwright.sync_api import BrowserContext, Page, expect
@@ -58,6 +60,11 @@ def draw_and_look(page: Page, prompt: str) -> str:
     expect(image).to_have_attribute("alt", prompt, timeout=120_000)
     eventually(lambda: image.evaluate("image => image.complete && image.naturalWidth > 0"), 30)
     return image.get_attribute("src")
+
+
+def numbered(address: str) -> str:
+    """The stand-in's public address for whoever does not know, as browsers do, that *.localhost is here."""
+    return re.sub(r"//[^:/]+", "//127.0.0.1", address)
 
 
 # -- at home
@@ -217,7 +224,8 @@ def test_from_the_notebook_to_a_friends_picture(clone, tmp_path, agent, chromium
         again = shown(book.book.cells[-1].outputs)
         assert new in again and token not in again, "a changed link stays changed, also when the cell runs again"
         assert host.split("token=")[1] not in again, "the host's key of an old output is dead"
-        last = re.search(r'href="(http://\S+?)/\?token=', again)[1]
+        last = numbered(re.search(r'href="(http://\S+?)/\?token=', again)[1])
+        assert Visitor(last).ask("/")[0] == 403
         book.cell("served.stop()")
         with pytest.raises(OSError):
             Visitor(last).ask("/")
@@ -250,6 +258,37 @@ def test_when_ngrok_refuses_the_cell_says_why_and_the_page_is_there_for_its_owne
         assert visitor.ask("/")[0] == 403
         assert visitor.ask("/" + own.split("/", 3)[3])[0] == 200
         assert AUTHTOKEN not in book.said
+
+
+# -- from a terminal
+
+
+def test_a_terminal_shares_by_the_same_link_and_takes_it_back_in_the_end(serve, agent, monkeypatch, tmp_path):
+    for name, value in {**agent(), "NGROK_AUTHTOKEN": AUTHTOKEN}.items():
+        monkeypatch.setenv(name, value)
+    running = serve("--share")
+    link = eventually(lambda: re.search(r"Public link: (\S+)", "".join(running.log)), 60)[1]
+    public = numbered(link.split("/?")[0])
+    friend = Visitor(public)
+    assert friend.ask("/")[0] == 403
+    assert friend.ask("/" + link.split("/", 3)[3])[0] == 200
+    eventually(lambda: "The model is ready." in "".join(running.log), 120)
+    assert friend.wait_for(friend.json("/generate", {"prompt": "a cat"})["id"])["pictures"]
+    running.process.terminate()
+    running.process.wait(timeout=30)
+    with pytest.raises(OSError):
+        urllib.request.urlopen(public, timeout=2)
+    assert AUTHTOKEN not in "".join(running.log)
+
+
+@pytest.mark.parametrize(("environment", "words"), [({}, "set NGROK_AUTHTOKEN"), ({"NGROK_AUTHTOKEN": AUTHTOKEN}, tunnel.SENTENCES[105])])
+def test_a_terminal_that_cannot_share_says_why(agent, tmp_path, environment, words):
+    mine = {name: value for name, value in os.environ.items() if name != "NGROK_AUTHTOKEN"}
+    command = [sys.executable, "-m", "webapp", "serve", "--share", "--port", "0", "--data", str(tmp_path / "data")]
+    done = subprocess.run(command, env={**mine, **agent(error=105), **environment}, capture_output=True, text=True, timeout=120, cwd=ROOT)
+    assert done.returncode == 2
+    assert words in done.stderr and "Traceback" not in done.stderr
+    assert AUTHTOKEN not in done.stdout + done.stderr
 
 
 # -- the place

@@ -29,6 +29,7 @@ def _parser() -> argparse.ArgumentParser:
 
     serve = commands.add_parser("serve", help="serve the web page")
     serve.set_defaults(command=_serve)
+    serve.add_argument("--share", action="store_true", help="open a public link too, through ngrok (NGROK_AUTHTOKEN in the environment)")
     Settings.add_flags(serve, ("model", "host", "port", "data", "token"))
 
     drawing_commands.add_to(commands)
@@ -39,10 +40,14 @@ def _parser() -> argparse.ArgumentParser:
 def _serve(options: dict) -> int:
     import signal
 
+    from webapp import served
     from webapp.web.app import create_app
     from webapp.web.server import Server
 
+    authtoken = served.authtoken() if options.pop("share") else ""
     settings = Settings.from_environment(options)
+    if authtoken:
+        settings = served.closed(settings)
     server = Server(create_app(settings), settings.host, settings.port)
     house = server.app.extensions["house"]
     token = house.settings.token
@@ -51,7 +56,17 @@ def _serve(options: dict) -> int:
         print(f"Host's page: {server.address}/host?token={house.host_key}", flush=True)
     print("The page is open already; the model loads meanwhile. Ctrl+C stops.", flush=True)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as with Ctrl+C: unfinished jobs go back into the queue
-    server.serve()
+    served.follow(server)
+    try:
+        if authtoken:
+            served.announce(server, served.share(server, authtoken))
+    except AppError:
+        server.stop()
+        raise
+    try:
+        server.serve()
+    finally:
+        served.stop()
     return 0
 
 

@@ -42,6 +42,7 @@ def serve(link: bool = False, ask: bool = False, domain: str = "", **settings: o
     stop()
     authtoken = place.secret(AUTHTOKEN, ask) if link else ""
     chosen = cells.settings(**settings)
+    (chosen.data / "host.key").unlink(missing_ok=True)  # the host's old link may be in a notebook's outputs
     app = create_app(closed(chosen) if authtoken else chosen)
     try:
         server = Server(app, chosen.host, chosen.port)
@@ -65,11 +66,9 @@ def serve(link: bool = False, ask: bool = False, domain: str = "", **settings: o
 
 
 def closed(settings: Settings) -> Settings:
-    """The same for a run that others can reach: it opens only with a link, which lasts from run to run. The host's key is a new one, for the
-    old one may be in a notebook's outputs."""
+    """The same for a run that others can reach: it opens only with a link, which lasts from run to run."""
     from webapp.web.house import kept_secret
 
-    (settings.data / "host.key").unlink(missing_ok=True)
     return replace(settings, token=settings.token or kept_secret(settings.data / "link.key"))
 
 
@@ -121,13 +120,13 @@ def _card(server, opened: Tunnel) -> str:
 
     guests, host = (html.escape(link, quote=True) for link in links(server, opened.url))
     code = segno.make(links(server, opened.url)[0], micro=False).svg_inline(scale=4, border=3, light="white", title="The link as a QR code")
-    button = "display:inline-block;padding:.6em 1.2em;border-radius:.4em;background:#1f5f57;color:#fff;text-decoration:none;font-weight:600"
+    button = "display:inline-block;padding:.6em 1.2em;border-radius:.4em;background:#a83d18;color:#fff;text-decoration:none;font-weight:600"
     return f"""<div style="display:flex;flex-wrap:wrap;gap:1.5em;align-items:flex-start;max-width:52em;font-family:system-ui,sans-serif">
 <div>{code}</div>
 <div style="flex:1;min-width:18em;line-height:1.45">
 <p><a style="{button}" href="{guests}" target="_blank" rel="noopener">Open the public link</a></p>
 <p><b>Who can come in:</b> everyone who has this link, or an invitation that you make on
-<a href="{host}" target="_blank" rel="noopener">the host's page</a>, and nobody else. Each sees only their own pictures.
+<a style="color:inherit" href="{host}" target="_blank" rel="noopener">the host's page</a>, and nobody else. Each sees only their own pictures.
 Change or close the link there. That second link makes its bearer the host: keep it to yourself.</p>
 <p>ngrok shows its own notice before the first visit of each browser: press <b>Visit Site</b> there.</p>
 <p>{html.escape(budget(server))}</p>
@@ -147,6 +146,15 @@ def budget(server) -> str:
 
 
 # -- in a terminal
+
+
+def authtoken() -> str:
+    """ngrok's, of the environment. Raises AppError without one."""
+    if found := place.secret(AUTHTOKEN):
+        return found
+    raise AppError(
+        "Sharing takes an ngrok authtoken. Get a free one at dashboard.ngrok.com/get-started/your-authtoken, and set NGROK_AUTHTOKEN to it."
+    )
 
 
 def announce(server, opened: Tunnel, out: Callable[[str], None] = print) -> None:

@@ -233,7 +233,7 @@ def _is_broken_off(error: BaseException) -> bool:
 
 
 def _broken_off(name: str) -> str:
-    return f"The download of {name} broke off. What has come stays on this disk: please try again, and it goes on from there."
+    return f"The download of {name} broke off. The files that have come stay on this disk: please try again, and only the rest is fetched."
 
 
 def _answer(status: int, name: str) -> str:
