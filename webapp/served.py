@@ -181,15 +181,16 @@ def _follow(workers) -> None:
     said, bar = "", None
     while True:
         model = workers.model
+        if bar and not model.total:
+            bar.update(bar.total - bar.n if model.state != "failed" else 0)
+            bar.close()
+            bar = None
         if model.sentence != said:
             said = model.sentence
             print(said, file=sys.stderr, flush=True)
         if model.total:
             bar = bar or tqdm(total=model.total, unit="B", unit_scale=True)
             bar.update(model.done - bar.n)
-        elif bar:
-            bar.close()
-            bar = None
         if model.state != "loading":
             return
         time.sleep(0.3)
