@@ -47,6 +47,7 @@ def finished(page: Page):
 
 
 def test_type_watch_it_develop_and_have_it(page):
+    page.wait_for_selector("#model[data-state=ready]")  # else the sentence about its loading goes meanwhile
     options(page, steps=SLOW, width="192", height="192")
     page.evaluate("""() => {
         window.said = new Set(); window.previews = new Set();
@@ -56,7 +57,7 @@ def test_type_watch_it_develop_and_have_it(page):
         }).observe(document.getElementById('table'), {subtree: true, childList: true, characterData: true, attributes: true});
     }""")
     draw(page, "a castle on a hill at sunset")
-    before = page.locator(".paper").first.bounding_box()
+    before = page.locator("#table .paper").first.bounding_box()
     expect(finished(page)).to_have_count(1)
     steps = [line for line in page.evaluate("[...window.said]") if line.startswith("Step ")]
     assert len(steps) >= 3, page.evaluate("[...window.said]")
@@ -64,7 +65,7 @@ def test_type_watch_it_develop_and_have_it(page):
     image = finished(page).locator("img")
     expect(image).to_have_attribute("alt", "a castle on a hill at sunset")
     page.wait_for_function("document.querySelector('.print img').naturalWidth === 192")
-    assert page.locator(".paper").first.bounding_box() == before, "nothing jumps when it is done"
+    assert page.locator("#table .paper").first.bounding_box() == before, "nothing jumps when it is done"
     expect(page.locator("#live")).to_have_text("Finished: a castle on a hill at sunset")
     with page.expect_download() as download:
         page.locator(".print .save").first.click()

@@ -281,7 +281,8 @@ def test_a_list_of_prompts_shows_each_with_its_own_words(ann):
     prompts = ["a red circle", "a blue square", "a green square"]
     assert [picture["prompt"] for picture in view["pictures"]] == prompts
     page = ann.ask(f"/jobs/{job['id']}")[1].decode()
-    assert all(f'<p class="prompt">{prompt}</p>' in page and f'alt="{prompt}"' in page for prompt in prompts)
+    link = f'<p class="prompt"><a href="/jobs/{job["id"]}">'
+    assert all(f"{link}{prompt}</a></p>" in page and f'alt="{prompt}"' in page for prompt in prompts)
 
 
 def test_what_the_owner_should_know_stands_under_the_picture(ann):
