@@ -70,13 +70,11 @@ class Panel:
             description="Style", options=[("none", ""), *((s, s) for s in self.engine.library.styles)], style=_LABEL
         )
         self.size = widgets.Dropdown(description="Size", options=_sizes(own.width, own.height), style=_LABEL)
-        self.count = widgets.IntSlider(description="Pictures", min=1, max=8, value=1, style=_LABEL)
+        self.count = widgets.BoundedIntText(description="Pictures", min=1, max=8, value=1, style=_LABEL)
         low, high = RANGES["steps"]
-        self.steps = widgets.IntSlider(description="Steps", min=low, max=high, value=own.steps, continuous_update=False, style=_LABEL)
+        self.steps = widgets.BoundedIntText(description="Steps", min=low, max=high, value=own.steps, style=_LABEL)
         low, high = RANGES["guidance"]
-        self.guidance = widgets.FloatSlider(
-            description="Guidance", min=low, max=high, step=0.5, value=own.guidance, continuous_update=False, style=_LABEL
-        )
+        self.guidance = widgets.BoundedFloatText(description="Guidance", min=low, max=high, step=0.5, value=own.guidance, style=_LABEL)
         self.sampler = widgets.Dropdown(description="Sampler", options=craft.SAMPLERS, value=own.sampler, style=_LABEL)
         self.seed = widgets.Text(description="Seed", placeholder="any", layout=widgets.Layout(width="200px"), style=_LABEL)
         self.lock = widgets.Checkbox(description="Keep this seed", indent=False, layout=widgets.Layout(width="140px"))
