@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
 
 import nbformat
 import pytest
 from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
 
 from webapp import craft, metadata
 
@@ -17,18 +19,22 @@ NOTEBOOKS = ("text_to_image_generator.ipynb", "text_to_image_generator_app.ipynb
 
 @pytest.fixture
 def run(tmp_path):
-    """Runs a notebook in a folder that looks like a clone, with cells added at its end; gives the outputs of each cell."""
-    for name in ("webapp", "templates", "static", "locales"):
+    """Runs the inline notebook in a folder that looks like a clone, up to the cell that holds the text `until`, with texts replaced and
+    cells added at its end; gives the executed cells."""
+    for name in ("webapp", "templates", "static", "locales", "requirements.txt", "requirements-notebook.txt"):
         (tmp_path / name).symlink_to(ROOT / name)
 
-    def execute(name: str, *more: str, **settings: object) -> list[list]:
-        book = nbformat.read(ROOT / name, as_version=4)
-        for cell in book.cells:
-            for setting, value in settings.items():
-                cell.source = re.sub(rf"^{setting} = .*?(?=  #@param)", f"{setting} = {value!r}", cell.source, flags=re.M)
+    def execute(*more: str, until: str = "", replaced: dict[str, str] | None = None) -> list:
+        book = nbformat.read(ROOT / NOTEBOOKS[0], as_version=4)
+        last = next(place for place, cell in enumerate(book.cells) if until in cell.source) if until else len(book.cells)
+        book.cells = [cell for cell in book.cells[: last + 1] if cell.cell_type == "code"]
+        for old, new in (replaced or {}).items():
+            assert sum(old in cell.source for cell in book.cells) == 1, old
+            for cell in book.cells:
+                cell.source = cell.source.replace(old, new)
         book.cells += [nbformat.v4.new_code_cell(source) for source in more]
         NotebookClient(book, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}).execute()
-        return [cell.get("outputs", []) for cell in book.cells if cell.cell_type == "code"]
+        return book.cells
 
     return execute
 
@@ -39,12 +45,13 @@ def test_it_is_stored_clean(name):
         assert not cell.get("outputs") and cell.get("execution_count") is None
 
 
-def test_the_samplers_it_offers_are_known():
+def test_what_it_offers_can_be_drawn():
     book = (ROOT / NOTEBOOKS[0]).read_text()
     offered = re.search(r"SAMPLER = .*?#@param \[(.*?)\]", book)[1].replace('\\"', "").split(", ")
-    assert len(offered) > 3
-    for name in filter(None, offered):
-        craft.check(craft.sampler(craft.split(name)[0]), craft.split(name)[1])
+    compared = re.search(r'NAMES = \\"(.*?)\\"', book)[1].split(", ")
+    assert len(offered) > 3 and len(compared) > 3
+    for name in (*offered, *compared):
+        craft.check(craft.sampler(name), "")
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
@@ -53,10 +60,52 @@ def test_it_installs_what_its_place_lacks(name):
     assert "place.install()" in first and "pip" not in first
 
 
-def test_the_inline_one_draws_and_shows_the_steps(run, tmp_path):
-    outputs = run(NOTEBOOKS[0])
-    shown = [output for cell in outputs for output in cell if "image/png" in output.get("data", {})]
-    assert len(shown) == 2, "the pictures, and the strip of steps"
-    kept = metadata.read((tmp_path / "picture.png").read_bytes())
+def test_the_inline_one_runs_from_top_to_bottom(run, tmp_path):
+    panel = """
+panel.prompt.value, panel.seed.value = "a castle on a hill at sunset", "7"
+panel.draw.click()
+panel.wait()
+panel.save_all.click()
+print(panel.message.value)
+"""
+    start = time.monotonic()
+    *cells, last = run(panel)
+    assert time.monotonic() - start < 300, "under five minutes"
+    outputs = {cell.source: cell.outputs for cell in cells}
+    shown = [output for each in outputs.values() for output in each if {"image/png", "image/gif"} & set(output.get("data", {}))]
+    assert len(shown) >= 15, "each part shows something"
+    inside = list(outputs)[next(place for place, source in enumerate(outputs) if "PROMPT = " in source) :]
+    for source in inside:
+        assert "#@param" in source or "GUIDANCE = " in source or "plots.strip" in source, "there is something to play with"
+        assert any({"image/png", "image/gif"} & set(output.get("data", {})) for output in outputs[source]), source
+    assert not any(output.get("name") == "stderr" and "Traceback" in output.text for each in outputs.values() for output in each)
+    assert "Saved as" in last.outputs[0].text
+    (kept,) = (metadata.read(path.read_bytes()) for path in (tmp_path / "pictures").glob("*.png"))
     assert (kept.request.prompt, kept.request.seed, kept.model) == ("a castle on a hill at sunset", 7, "builtin")
     assert kept.model_hash and kept.request.steps, "the whole receipt"
+
+
+@pytest.mark.parametrize("sampler", ["DDIM", "Heun", "Euler a"])
+def test_the_loop_by_hand_equals_the_engines_picture(run, sampler):
+    """Stops at the assertion if it does not. The default sampler is the whole notebook's."""
+    *_, loop = run(until="assert np.array_equal", replaced={'SAMPLER = "DPM++ 2M"': f'SAMPLER = "{sampler}"'})
+    assert re.search(r"^assert np\.array_equal\(np\.asarray\(by_hand\), np\.asarray\(picture\)\)", loop.source, re.M)
+    assert "engine" not in re.sub(r'".*?"|#.*', "", loop.source), "by hand"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [("GUIDANCE = request.guidance", "GUIDANCE = request.guidance + 0.5"), ("on_the_way.append(latents)", "latents = latents * 1.02")],
+)
+def test_another_loop_is_found_out(run, change):
+    with pytest.raises(CellExecutionError, match="drew different pictures"):
+        run(until="assert np.array_equal", replaced=dict([change]))
+
+
+def test_what_goes_wrong_is_said_in_words(run):
+    *_, failed = run(
+        "try:\n    notebook.draw(engine, 'a cat', steps=1000)\nexcept cells.Stop as stop:\n    print(stop)", until="open_model"
+    )
+    assert "steps" in failed.outputs[-1].text and "Traceback" not in failed.outputs[-1].text
+    *_, again = run("print(notebook.open_model(MODEL) is engine)", until="open_model")
+    assert again.outputs[-1].text.strip() == "True", "nothing is loaded twice"
