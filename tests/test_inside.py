@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+import tiny
 import torch
 from PIL import Image
 
@@ -70,6 +71,20 @@ def test_drawing_to_look_at_equals_the_engines_picture(model, engine, fields):
     assert np.array_equal(mine, drawn(engine, wanted))
     other = inside.denoise(model, wanted.model_copy(update={"seed": 8}), embeddings)
     assert not np.array_equal(mine, np.asarray(inside.decode(model, other)))
+
+
+@pytest.mark.parametrize("scheduler", ["epsilon", "v_prediction", "zero terminal SNR"])
+def test_so_it_is_with_other_models_of_the_kind(tmp_path, scheduler):
+    """Shaped as Stable Diffusion 1 and 2.1 are, with random weights, letters for tokens, and a schedule each."""
+    model = checkpoint.load(tiny.folder(tmp_path, scheduler), device="cpu", dtype=torch.float32)
+    engine = Engine(model, max_batch=1)
+    wanted = request(model, steps=3, width=64, height=64, guidance=7.5)
+    seen, maps = inside.attention(model, wanted)
+    assert np.array_equal(np.asarray(seen), drawn(engine, wanted))
+    engine.close()
+    assert list(maps) == ["a", "red", "circle", "on", "blue", "background"] and maps["red"].shape == (8, 8)
+    assert 0 < sum(maps.values()).max() < 1
+    assert (inside.signal(model).diff() < 1e-6).all()
 
 
 def test_the_signal_falls_from_all_to_nearly_nothing(model):
