@@ -154,6 +154,7 @@ def slowed(_unet: object, inputs: tuple) -> None:
     time.sleep((0.03 + 0.012 * rows) * height * width / 256)
 
 
+@pytest.mark.alone
 def test_thirty_mixed_jobs_end_when_it_was_said(tmp_path: Path) -> None:
     """Told once all thirty are asked for: a job that comes later and is served in between nobody can foresee."""
     queue = open_queue(tmp_path)

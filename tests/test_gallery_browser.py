@@ -88,6 +88,7 @@ def test_older_pictures_come_while_one_scrolls(visit, app):
     assert alts(page) == [f"picture {number}" for number in range(149, -1, -1)]
 
 
+@pytest.mark.alone
 def test_a_thousand_are_scrolled_through_without_a_long_task(visit, app, chromium):
     """A task is long by the time that its thread worked: on a machine that does other things too, the clock also counts those."""
     page = visit(lambda who: many(app, who, 1100), viewport={"width": 1280, "height": 800})

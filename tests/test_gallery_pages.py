@@ -136,6 +136,7 @@ def test_scripts_get_the_same_as_json(ann, drawn):
     assert ["Prompt", "a cat", "a dog"] in ann.get(f"/compare?a={one}&b={two}", headers=JSON).get_json()["differences"]
 
 
+@pytest.mark.alone
 def test_ten_thousand_pictures_open_in_150_ms(app, ann, drawn):
     many(app, owner(ann), 10_000)
     medians = {}
