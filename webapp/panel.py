@@ -206,8 +206,10 @@ class Panel:
         return ""
 
     def _say(self, sentence: str, wrong: bool = False) -> None:
-        role, colour = ("alert", "#b00020") if wrong else ("status", "inherit")
-        self.message.value = f'<div role="{role}" style="color:{colour}">{escape(sentence)}</div>'
+        role, width = ("alert", 4) if wrong else ("status", 0)  # the text keeps the notebook's own colour, light or dark
+        self.message.value = (
+            f'<div role="{role}" style="border-left:{width}px solid #d32f2f;padding-left:{width}px">{escape(sentence)}</div>'
+        )
 
     def _locked(self, change: dict) -> None:
         """Keeping the seed without having typed one keeps the latest; letting go empties the box."""
