@@ -13,6 +13,7 @@ from flask import Blueprint, Response, g, jsonify, redirect, render_template, re
 from werkzeug.wrappers import Response as AnyResponse
 
 from webapp.errors import Busy, NotFound, Refused
+from webapp.jobs.store import CANCELLED
 from webapp.schema import JobView
 from webapp.web import answers, sheets
 from webapp.web.access import is_host, person
@@ -20,6 +21,7 @@ from webapp.web.house import house
 from webapp.web.language import translate
 
 SHOWN = 40  # jobs on the light table
+LINGER = 300.0  # seconds after it was asked for that what was cancelled with nothing to show still lies there
 STREAMS = 6  # open event streams of one person
 ALL_STREAMS = 96  # and of everybody together: each holds one of the server's 128 threads
 HEARTBEAT = 15.0  # seconds between signs of life on a quiet stream
@@ -50,7 +52,12 @@ def examples_drawn() -> list[dict]:
 def table() -> list[JobView]:
     """What lies on the light table of whoever asks. `g.moment` is the id of the messages that are told there already."""
     g.moment = house().events.now
-    return answers.views(house().store.jobs_of(person(), SHOWN))
+    views = answers.views(house().store.jobs_of(person(), SHOWN))
+    return [
+        view
+        for view in views
+        if view.state != CANCELLED or any(picture.id for picture in view.pictures) or view.created > time.time() - LINGER
+    ]
 
 
 @live.get("/jobs")
