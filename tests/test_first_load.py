@@ -18,7 +18,9 @@ def test_a_first_visit_is_light(chromium: Browser, site, path: str, locale: str)
     asked: dict[str, str] = {}
     size: dict[str, float] = {}
     wire.on("Network.requestWillBeSent", lambda told: asked.setdefault(told["requestId"], told["request"]["url"]))
-    wire.on("Network.dataReceived", lambda told: size.update({told["requestId"]: size.get(told["requestId"], 0) + told["encodedDataLength"]}))
+    wire.on(
+        "Network.dataReceived", lambda told: size.update({told["requestId"]: size.get(told["requestId"], 0) + told["encodedDataLength"]})
+    )
     wire.on("Network.loadingFinished", lambda told: size.update({told["requestId"]: told["encodedDataLength"]}))
     page.goto(site.address + path)
     page.wait_for_timeout(3000)
