@@ -185,7 +185,7 @@ def test_every_setting_is_in_the_table():
         assert str(default) in row
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/architecture.md", "docs/engine.md", "CHANGELOG.md"])
+@pytest.mark.parametrize("document", ["README.md", "docs/architecture.md", "docs/engine.md", "docs/colab.md", "CHANGELOG.md"])
 def test_links_lead_somewhere(document):
     text = (ROOT / document).read_text()
     for target in re.findall(r"\]\((?!http)([^)#]+)\)", text):
