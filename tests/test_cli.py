@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import numpy as np
 import pytest
 import tiny
+from command import webapp
 from conftest import ROOT, Visitor
 from PIL import Image, PngImagePlugin
 from safetensors.torch import load_file, save_file
@@ -22,16 +22,11 @@ from webapp.library import Library
 PROMPT = "a red circle on a blue background"
 
 
-def webapp(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "webapp", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
-
-
-def generate(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+def generate(*arguments: str | Path) -> CompletedProcess[str]:
     return webapp("generate", *arguments)
 
 
-def drawn(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+def drawn(*arguments: str | Path) -> CompletedProcess[str]:
     done = generate(*arguments)
     assert done.returncode == 0, done.stderr
     return done
