@@ -3,7 +3,7 @@
 lets people in at a "public" address, with ngrok's notice page before the first visit of each browser.
 
 What it is to do comes from a JSON file beside it, `fake_ngrok.json`: {"error": code} fails at the start, {"refuse": [status, code]}
-when an address is asked for, {"silent": true} says nothing at all. Whoever comes in is forwarded as ngrok forwards them.
+when an address is asked for, {"silent": true} says nothing at all. Each request is logged, as the agent logs each connection. Whoever comes in is forwarded as ngrok forwards them.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import http.client
 import json
 import secrets
+import signal
 import sys
 import threading
 import time
@@ -33,10 +34,19 @@ class Public(BaseHTTPRequestHandler):
     """The address that others open."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     upstream = ""
 
     def forward(self) -> None:
         host = self.headers.get("Host", "")
+        say(
+            "info",
+            "join connections",
+            obj="join",
+            id=secrets.token_hex(6),
+            l=self.upstream,
+            r=f"{self.client_address[0]}:{self.client_address[1]}",
+        )
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         if self.path == "/.ngrok/visit":
             self.answer(303, b"", {"Location": "/", "Set-Cookie": f"{COOKIE}=1; Max-Age=604800; Path=/"})
@@ -129,6 +139,7 @@ class Agent(BaseHTTPRequestHandler):
 
 
 def main() -> None:
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # as Go's programs, it ends when nobody can read what it logs
     told = Path(sys.argv[0]).with_suffix(".json")
     Agent.wish = json.loads(told.read_text()) if told.is_file() else {}
     token = sys.argv[sys.argv.index("--authtoken") + 1] if "--authtoken" in sys.argv else ""

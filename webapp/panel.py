@@ -1,6 +1,8 @@
 """The inline notebook's panel: words, settings and pictures as widgets below a cell. For ipywidgets 7.7, which Colab has, and 8.
 
-A click only hands in the request; the pictures are followed in a thread beside, so that the kernel stays free for other cells.
+A click only hands in the request, and the kernel stays free for other cells. What becomes of it is shown when the browser asks, which it
+does every 0.4 seconds by a click on a hidden button: on Colab, nothing that a thread changes reaches the page (googlecolab/colabtools#3373),
+and of ipywidgets' own clock, Play, the kernel cannot start the one of version 7.
 """
 
 from __future__ import annotations
@@ -9,9 +11,11 @@ import base64
 import hashlib
 import io
 import re
+import secrets
 import threading
 from html import escape
 from pathlib import Path
+from queue import SimpleQueue
 
 import ipywidgets as widgets
 from PIL import Image
@@ -30,6 +34,10 @@ NOTHING, PICTURE, RECTANGLE, MASK = (
     "a picture, a rectangle of it drawn anew",
     "a picture, a mask's white drawn anew",
 )
+AGAIN = (  # a picture that is none: the browser finds that out, and clicks. One clock, however often the panel is shown
+    '<img alt="" src="data:,{number}" hidden onerror="clearTimeout(window.{name});'
+    "window.{name} = setTimeout(() => document.querySelector('.{name}')?.click(), 400)\">"
+)
 SHOWN = 320  # pixels of a picture's longer side in the gallery
 _WIDE, _LABEL = widgets.Layout(width="98%"), {"description_width": "90px"}
 
@@ -41,7 +49,10 @@ class Panel:
         self.engine = engine
         self.tiles: list[Tile] = []
         self._drawing: Drawing | None = None
-        self._thread: threading.Thread | None = None
+        self._events: SimpleQueue[Event | None] | None = None  # of what is being drawn; None is its end
+        self._new: list[Tile] = []  # what is being drawn
+        self._done: list[int] = []  # steps of each
+        self._failed = False
         self._seed = 0  # that was drawn last
         self._make_controls(str(folder))
         self._make_start()
@@ -55,7 +66,7 @@ class Panel:
                 _row(self.sampler, self.seed, self.lock),
                 self.start,
                 self._start_box,
-                _row(self.draw, self.cancel, self.bar),
+                _row(self.draw, self.cancel, self.bar, self.look, self._clock),
                 self.message,
                 self._gallery,
                 _row(self.folder, self.save_all),
@@ -83,12 +94,16 @@ class Panel:
         self.draw = widgets.Button(description="Draw", button_style="primary")
         self.cancel = widgets.Button(description="Cancel", disabled=True)
         self.draw.on_click(lambda button: self._draw())
-        self.cancel.on_click(lambda button: self._drawing and self._drawing.cancel())
+        self.cancel.on_click(lambda button: self._cancel())
         self.bar = widgets.IntProgress(min=0, max=1)
+        self.look, self._clock = widgets.Button(layout=widgets.Layout(display="none")), widgets.HTML(layout=widgets.Layout(display="none"))
+        self._name, self._looks = f"t2i_{secrets.token_hex(8)}", 0
+        self.look.add_class(self._name)
+        self.look.on_click(lambda button: self._look())
         self.message = widgets.HTML()
         self.folder = widgets.Text(description="Save in", value=folder, style=_LABEL)
         self.save_all = widgets.Button(description="Save all")
-        self.save_all.on_click(lambda button: [tile.keep() for tile in reversed(self.tiles) if tile.receipt])
+        self.save_all.on_click(lambda button: [tile.keep() for tile in reversed(self.tiles) if tile.receipt and not tile.save.disabled])
 
     def _make_start(self) -> None:
         """Starting from a picture: only what the choice in `start` needs is shown."""
@@ -157,53 +172,64 @@ class Panel:
         except AppError as error:
             self._say(error.sentence, wrong=True)
             return
-        self._drawing, self._seed = drawing, wanted[0].seed
-        new = [Tile(self, each.prompt, self._paper(each, opened.get("image"))) for each in wanted]
-        self.tiles = [*new, *self.tiles]
+        self._drawing, self._seed, self._failed = drawing, wanted[0].seed, False
+        self._new = [Tile(self, each.prompt, self._paper(each, opened.get("image"))) for each in wanted]
+        self._done = [0] * len(wanted)
+        self.tiles = [*self._new, *self.tiles]
         self._hang()
         self.draw.disabled, self.cancel.disabled, self.bar.value = True, False, 0
         self._say("Waiting to begin.")
-        self._thread = threading.Thread(target=self._follow, args=(drawing, new), name="panel", daemon=True)
-        self._thread.start()
+        self._events = SimpleQueue()
+        threading.Thread(target=_pass_on, args=(drawing, self._events), name="panel", daemon=True).start()
+        self._look()
+
+    def _cancel(self) -> None:
+        if self._drawing:
+            self._drawing.cancel()
+            self.wait()  # for the next step
+
+    def _look(self) -> None:
+        """Shows what has come since the last time; until the end, the browser is to ask again."""
+        while self._events and not self._events.empty():
+            self._tell(self._events.get())
+        self._looks += 1
+        self._clock.value = AGAIN.format(number=self._looks, name=self._name) if self._events else ""
 
     def wait(self) -> None:
         """Until what is being drawn is done."""
-        if self._thread:
-            self._thread.join()
+        while self._events:
+            self._tell(self._events.get())
 
-    def _follow(self, drawing: Drawing, tiles: list[Tile]) -> None:
-        done, last = [0] * len(tiles), ""
-        try:
-            for event in drawing:
-                last = self._tell(event, tiles, done) or last
-        finally:
-            self.tiles = [tile for tile in self.tiles if not tile.cancelled]
-            self._hang()
-            self.draw.disabled, self.cancel.disabled = False, True
-            if not last:
-                self._say("Cancelled." if drawing.cancelled else f"Done. Seed {self._seed}.")
+    def _end(self) -> None:
+        self._events = None
+        self.tiles = [tile for tile in self.tiles if not tile.cancelled]
+        self._hang()
+        self.draw.disabled, self.cancel.disabled = False, True
+        if not self._failed:
+            self._say("Cancelled." if self._drawing.cancelled else f"Done. Seed {self._seed}.")
 
-    def _tell(self, event: Event, tiles: list[Tile], done: list[int]) -> str:
-        """Shows what an event says; gives the sentence of a failure."""
-        tile = tiles[event.index]
+    def _tell(self, event: Event | None) -> None:
+        """Shows what an event says."""
+        if event is None:
+            self._end()
+            return
+        tile = self._new[event.index]
         match event:
             case Waiting(ahead=ahead) if ahead:
                 self._say(f"Waiting; {ahead} ahead.")
             case Step(index=index, step=step, steps=steps):
-                done[index] = step
-                self.bar.max, self.bar.value = steps * len(tiles), sum(done)
-                self._say(f"Picture {index + 1} of {len(tiles)}: step {step} of {steps}.")
+                self._done[index] = step
+                self.bar.max, self.bar.value = steps * len(self._new), sum(self._done)
+                self._say(f"Picture {index + 1} of {len(self._new)}: step {step} of {steps}.")
             case Preview(image=image):
                 tile.show(image)
             case Finished(image=image, receipt=receipt):
                 tile.finish(image, receipt)
             case Failed(sentence=sentence):
-                tile.cancelled = True
+                tile.cancelled = self._failed = True
                 self._say(sentence, wrong=True)
-                return sentence
             case Cancelled():
                 tile.cancelled = True
-        return ""
 
     def _say(self, sentence: str, wrong: bool = False) -> None:
         role, width = ("alert", 4) if wrong else ("status", 0)  # the text keeps the notebook's own colour, light or dark
@@ -274,6 +300,12 @@ class Tile:
         else:
             self.save.disabled = True
             self._panel._say(f"Saved as {path}.")
+
+
+def _pass_on(drawing: Drawing, events: SimpleQueue[Event | None]) -> None:
+    for event in drawing:
+        events.put(event)
+    events.put(None)
 
 
 def _row(*controls: widgets.Widget) -> widgets.Box:

@@ -4,6 +4,7 @@ which ngrok's own messages repeat, never is."""
 from __future__ import annotations
 
 import logging
+import os
 import re
 import threading
 from collections.abc import Sequence
@@ -25,9 +26,7 @@ SENTENCES = {  # ngrok's codes
     725: "Your ngrok account has used up its data for this month.",
     726: "Your ngrok account has used up its requests for this month.",
     727: "Your ngrok account has used up its budget for this month.",
-    3200: "The ngrok address is offline. Please open the link anew.",
     4018: "ngrok wants an authtoken. A free one is at dashboard.ngrok.com/get-started/your-authtoken.",
-    8012: "ngrok reached this machine, but the app does not answer there. Please start it first.",
 }
 SILENT = "The ngrok agent did not answer in time. Please try again; if it stays so, look whether this machine may reach ngrok.com."
 UNKNOWN = "The link could not be opened, and ngrok did not say why in a way I know."
@@ -55,7 +54,8 @@ def open_tunnel(port: int, authtoken: str, domain: str = "", agent: str = "", pa
     from pyngrok import conf, ngrok
 
     _hush(authtoken)
-    config = conf.PyngrokConfig(auth_token=authtoken.strip(), monitor_thread=False, **({"ngrok_path": agent} if agent else {}))
+    # a session of its own: who interrupts a cell does not interrupt the agent
+    config = conf.PyngrokConfig(auth_token=authtoken.strip(), start_new_session=True, **({"ngrok_path": agent} if agent else {}))
     _end(config.ngrok_path)
     if not agent:
         _within(FETCHING, lambda: ngrok.install_ngrok(config), FETCH)
@@ -95,12 +95,13 @@ def _within(seconds: float, work, silent: str):
 
 
 def _end(agent: str) -> None:
-    """Ends the agents of that path which this program started. Not by `ngrok.kill`: it waits for whoever waits for a silent agent."""
-    for child in psutil.Process().children():
+    """Ends the agents of that path which this program started, and those whose program is gone, as after a kernel's crash. Not by
+    `ngrok.kill`: it waits for whoever waits for a silent agent."""
+    for process in psutil.process_iter():
         try:
-            if agent in child.cmdline():
-                child.kill()
-                child.wait(5)
+            if process.ppid() in (1, os.getpid()) and {agent, "--none"} <= set(process.cmdline()):  # as pyngrok starts it
+                process.kill()
+                process.wait(5)
         except psutil.Error:  # it went by itself
             pass
 
