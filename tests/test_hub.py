@@ -256,8 +256,42 @@ def test_a_file_that_is_listed_but_lost_is_told(model: Path, tmp_path: Path) -> 
 
 
 def test_a_damaged_file_is_told_by_name(model: Path, tmp_path: Path) -> None:
-    (model / VAE).write_bytes((model / VAE).read_bytes()[:100])
+    whole = (model / VAE).read_bytes()
+    (model / VAE).write_bytes(whole[:100])
     server = FakeHub({"x/y": model})
     found = load_in_a_process(server.url, tmp_path / "cache", "x/y")["x/y"]
+    assert found["sentence"] == f"x/y had a damaged file: {VAE}. I have deleted it: please try again, and only that is fetched."
+    (model / VAE).write_bytes(whole)
+    server.sent.clear()
+    assert load_in_a_process(server.url, tmp_path / "cache", "x/y")["x/y"]["name"] == "x/y"
     server.close()
-    assert found["sentence"] == f"x/y has a damaged file: {VAE}. Please delete it and fetch it again."
+    assert [path.rsplit("/", 2)[1:] for path in server.sent] == [VAE.split("/")]
+
+
+def test_a_damaged_file_of_a_folder_is_left_to_its_owner(model: Path) -> None:
+    (model / VAE).write_bytes(b"damaged")
+    with pytest.raises(ModelError, match=f"has a damaged file: {VAE}. Please put a whole one into the model's folder."):
+        hub.inspect(model, "mine")
+    assert (model / VAE).read_bytes() == b"damaged"
+
+
+def test_files_come_by_plain_http_also_where_the_hub_offers_another_way(model: Path, tmp_path: Path) -> None:
+    class Xet(FakeHub):
+        def answer(self, path: str) -> tuple[int, dict[str, str], bytes]:
+            status, headers, body = super().answer(path)
+            xet = {"X-Xet-Hash": "0" * 64, "X-Xet-Refresh-Route": f"{self.url}/api/models/x/y/xet-read-token/{COMMIT}"}
+            return status, headers | (xet if "/resolve/" in path else {}), body
+
+    server = Xet({"x/y": model})
+    found = fetch_in_a_process(server.url, tmp_path / "cache", "x/y")
+    server.close()
+    assert {UNET, VAE} < set(found["files"])
+    assert not any("xet" in path for path in server.asked)
+
+
+@pytest.mark.parametrize("error", [ConnectionResetError(104, "reset"), TimeoutError("timed out")])
+def test_a_net_that_fails_is_told_by_whatever_library(error: Exception) -> None:
+    assert hub.sentence(RuntimeError(), "x/y").startswith("x/y could not be loaded")
+    wrapped = RuntimeError()
+    wrapped.__cause__ = error
+    assert hub.sentence(wrapped, "x/y").startswith("I cannot reach the hub")

