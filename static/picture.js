@@ -118,7 +118,8 @@ function lay() {
   }
   if (whole) whole.hidden = !document.fullscreenEnabled;
   if (link) {
-    link.value = new URL(new URL(link.value).pathname, location.href).href; // the address by which one came, a tunnel's too
+    // where no address is known to be public, that by which one came
+    if (!("public" in link.dataset)) link.value = new URL(new URL(link.value).pathname, location.href).href;
     document.getElementById("copy").hidden = false;
   }
   if (time) time.textContent = new Date(time.dataset.time * 1000).toLocaleString(document.documentElement.lang, { dateStyle: "long", timeStyle: "short" });

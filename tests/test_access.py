@@ -200,6 +200,18 @@ def test_what_is_public_knows_nobody(shared):
         assert "t2i=" not in str(client.post("/preferences", data={"theme": "dark"}).headers)
 
 
+def test_who_comes_now_and_then_is_the_same_person_for_years(shared, monkeypatch):
+    ann, day, now = guest(shared), 86_400, time.time
+    first = person_of(ann)
+    renewed = 0
+    for days in range(0, 800, 20):
+        monkeypatch.setattr(time, "time", lambda days=days: now() + days * day)
+        answer = ann.get("/jobs")
+        assert answer.status_code == 200 and person_of(ann) == first, days
+        renewed += "Set-Cookie" in answer.headers
+    assert 10 < renewed < 30, "but the cookie is not sent with each answer"
+
+
 def test_the_cookie_is_secure_where_the_tunnel_is(shared):
     token = house(shared).settings.token
     plain, tunnelled = (shared.test_client().get(f"/?token={token}", headers=headers) for headers in ({}, {"X-Forwarded-Proto": "https"}))
@@ -407,6 +419,8 @@ def test_loopback_names_are_ours(private, host):
         {"Sec-Fetch-Site": "same-site"},
         {"Sec-Fetch-Site": "cross-site", "Origin": "http://localhost"},
         {"Origin": "http://localhost:81"},
+        {"Origin": "http://["},
+        {"Origin": "http://[", "Host": "["},
     ],
 )
 def test_a_change_from_another_site_is_refused(private, headers):

@@ -7,9 +7,11 @@ import json
 import os
 import re
 import statistics
+import threading
 import time
 import zipfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, as_completed
 
 import pytest
 from flask import Flask
@@ -19,6 +21,7 @@ from PIL import Image
 from webapp import metadata
 from webapp.jobs.store import DONE, PICTURES, Picture, new_id
 from webapp.schema import GenerationRequest, Receipt
+from webapp.web import prints
 from webapp.web.gallery import MOST, MOST_ZIPPED
 
 Drawn = Callable[..., list[str]]
@@ -355,6 +358,88 @@ def test_a_link_shows_one_picture_to_strangers_until_it_is_withdrawn(app, ann, d
         assert stranger.get(path + ending).status_code == 404
     again = ann.post(f"/pictures/{one}/share", headers=JSON).get_json()["link"]
     assert again != path and stranger.get(again).status_code == 200
+
+
+def test_a_posted_link_is_made_once_and_too_many_at_once_are_told(app, drawn, ann, monkeypatch):
+    """A picture at full size takes seconds of the one thread that makes them: here it waits as long as the test wants."""
+    ids = drawn(ann, *"abcdefghijkl", size=(600, 64))
+    words = [ann.post(f"/pictures/{id}/share", headers=JSON).get_json()["link"] for id in ids]
+    made, plain = [], prints._full
+    monkeypatch.setattr(prints, "_full", lambda png: made.append(png) or plain(png))
+    stranger = app.test_client()
+    answers = [stranger.get(f"{words[0]}.webp?full=1") for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [200] * 3 and len({answer.data for answer in answers}) == len(made) == 1
+    held = threading.Event()
+    prints._printing.submit(held.wait)
+    with ThreadPoolExecutor(len(words)) as crowd:
+        asked = [crowd.submit(lambda word=word: app.test_client().get(f"{word}.webp?full=1")) for word in words[1:]]
+        busy = next(as_completed(asked, timeout=20)).result()
+        assert busy.status_code == 429 and int(busy.headers["Retry-After"]) >= 1
+        assert stranger.get(f"{words[0]}.webp?full=1").status_code == 200, "what is there already waits for nobody"
+        held.set()
+    assert sorted(each.result().status_code for each in asked) == [200] * 9 + [429] * 2
+    ann.post(f"/pictures/{ids[0]}/withdraw")
+    assert stranger.get(f"{words[0]}.webp?full=1").status_code == 404
+
+
+def test_a_shared_file_is_named_after_its_prompt_alone(app, ann, drawn):
+    (one,) = drawn(ann, "a cat", seed=424242)
+    word = ann.post(f"/pictures/{one}/share", headers=JSON).get_json()["link"]
+    saved = app.test_client().get(f"{word}.png?download=1")
+    assert saved.headers["Content-Disposition"] == "attachment; filename=a-cat.png" and "424242" not in str(saved.headers)
+    assert "a-cat-424242.png" in ann.get(f"/pictures/{one}.png?download=1").headers["Content-Disposition"]
+
+
+def test_what_was_deleted_is_nowhere_on_its_jobs_page(app, ann, drawn):
+    one, two = drawn(ann, "a cat", "a dog")
+    job = app.extensions["house"].queue.picture(owner(ann), one).job
+    assert f"start={one}" in ann.get(f"/jobs/{job}").text
+    ann.post("/gallery/change", data={"id": one, "do": "delete"})
+    page = ann.get(f"/jobs/{job}").text
+    assert one not in page and f"start={two}" in page and f"like={two}" in page
+    ann.post("/gallery/change", data={"id": two, "do": "delete"})
+    page = ann.get(f"/jobs/{job}").text
+    assert two not in page and "start=" not in page and f"again={job}" in page
+
+
+def test_a_deleted_picture_is_not_on_its_sheet(app, ann):
+    grid = GenerationRequest(prompt="a", seed=1, width=64, height=64, steps=2, x={"field": "steps", "values": ("1", "2")})
+    house, who = app.extensions["house"], owner(ann)
+    job = house.queue.submit(who, grid)
+    house.store.claim(job.id, "w", 100)
+    for number, each in enumerate(job.plan):
+        house.queue.keep(job, number, Image.new("RGB", (64, 64), ("#ff0000", "#00ff00")[number]), Receipt(request=each, model="m"))
+    house.queue.end(job, DONE, "", "w")
+    kept = [picture.id for picture in house.store.pictures_of([job.id])[job.id]]
+
+    def colours() -> set:
+        return {
+            colour for _, colour in Image.open(io.BytesIO(ann.get(f"/jobs/{job.id}/sheet-1.png").data)).convert("RGB").getcolors(1 << 20)
+        }
+
+    assert {(255, 0, 0), (0, 255, 0)} <= colours()
+    ann.post("/gallery/change", data={"id": kept[0], "do": "delete"})
+    assert (255, 0, 0) not in colours() and (0, 255, 0) in colours()
+
+
+def test_a_table_from_which_all_is_deleted_is_an_empty_one(app, ann, drawn):
+    one, two = drawn(ann, "a cat", "a dog")
+    hint, examples = '<section class="empty" id="empty">', "Drawn by the built-in model"
+    page = ann.get("/").text
+    assert hint not in page and examples not in page
+    ann.post("/gallery/change", data={"id": [one, two], "do": "delete"})
+    page = ann.get("/").text
+    assert hint in page and examples in page
+
+
+def test_links_for_others_bear_the_public_address(app, ann, drawn):
+    (one,) = drawn(ann, "a cat")
+    path = ann.post(f"/pictures/{one}/share", headers=JSON).get_json()["link"]
+    for public, address in (("", "http://localhost"), ("https://cats.example", "https://cats.example")):
+        app.config["PUBLIC_URL"] = public
+        page = ann.get(f"/pictures/{one}").text
+        assert f'value="{address}{path}"' in page and ("data-public" in page) == bool(public)
+        assert ann.get(f"/pictures/{one}", headers=JSON).get_json()["link"] == address + path
 
 
 def test_other_peoples_pictures_are_not_there(app, ann, bob, drawn):

@@ -112,6 +112,15 @@ def test_an_invitations_link_is_shown_once_and_works(shared):
     assert host.post("/host/invites/none/revoke").status_code == 404
 
 
+def test_links_for_guests_bear_the_public_address(shared):
+    host = host_of(shared)
+    assert f'value="http://localhost/?token={house(shared).people.rules.link}"' in host.get("/host").text
+    shared.config["PUBLIC_URL"] = "https://cats.example"
+    assert f'value="https://cats.example/?token={house(shared).people.rules.link}"' in host.get("/host").text
+    answer = host.post("/host/invites", data={"label": "Bob", "quota": "5", "days": "3"})
+    assert re.search(r'value="https://cats\.example/\?token=[\w-]{43}"', answer.text.split("shown only now")[1])
+
+
 def test_words_are_kept_out_at_the_form_and_for_guests_only(shared):
     ann, host = guest(shared), host_of(shared)
     assert host.post("/host/words", data={"words": "Nude\r\n\r\nred  car"}).headers["Location"] == "/host#words"

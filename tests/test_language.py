@@ -122,7 +122,10 @@ def test_nonsense_is_not_remembered(app: Flask):
     client.post("/preferences", data={"language": "../xx", "theme": "<b>"})
     assert '<html lang="en">' in client.get("/").text
     assert client.get("/words/../../x.json").status_code == 404
-    assert client.get("/words/xx.json").json == {}
+    known = language.texts.cache_info().currsize
+    assert {client.get(f"/words/x{number}.json").status_code for number in range(20)} == {404}
+    assert language.texts.cache_info().currsize == known, "nothing is remembered of names that anybody may make up"
+    assert client.get("/words/en.json").json == {}
     assert client.get("/words/es.json").json["Gallery"] == language.texts("es")["Gallery"]
 
 

@@ -187,7 +187,7 @@ def test_what_fails_is_told_with_a_button_for_the_built_in_model(app):
     job = draw(client, steps="2")
     eventually(lambda: house.workers.model.state == "failed", 60)
     page = client.get("/").text
-    assert "Use the built-in model meanwhile" in page and "Waits for the model" in page
+    assert "Use the built-in model instead" in page and "Waits for the model" in page
     assert client.post("/model", data={"name": "/etc"}, headers={"Accept": "application/json"}).status_code == 400
     assert client.get("/model").status_code == 405
     answer = client.post("/model", data={"name": "builtin"})
@@ -204,7 +204,7 @@ def test_guests_see_what_fails_but_only_the_host_changes_it(tmp_path):
         guest.get(f"/?token={house.settings.token}")
         eventually(lambda: house.workers.model.state == "failed", 60)
         page = guest.get("/").text
-        assert "meanwhile</button>" not in page and house.workers.model.sentence.replace("'", "&#39;") in page
+        assert "instead</button>" not in page and house.workers.model.sentence.replace("'", "&#39;") in page
         assert guest.post("/model", data={"name": "builtin"}).status_code == 403
         assert house.workers.model.state == "failed"
     finally:

@@ -209,7 +209,7 @@ def test_while_the_model_is_away_the_page_says_so_and_a_button_brings_another(ch
     expect(page.locator("#starting .sentence")).to_contain_text("none")
     draw(page, "a house")
     expect(page.locator(".said").first).to_have_text("Waits for the model")
-    page.get_by_text("Use the built-in model meanwhile").click()
+    page.get_by_text("Use the built-in model instead").click()
     expect(finished(page)).to_have_count(1)
     expect(page.locator("#starting")).to_be_hidden()
     context.close()

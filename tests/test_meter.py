@@ -9,9 +9,10 @@ import time
 import pytest
 from conftest import eventually
 from flask import Flask
+from sqlalchemy import insert
 
 from webapp.jobs.store import Store
-from webapp.jobs.traffic import Ledger, Traffic
+from webapp.jobs.traffic import TRAFFIC, Ledger, Traffic
 from webapp.web import meter as meter_module
 from webapp.web.meter import Meter
 from webapp.web.server import Server
@@ -133,3 +134,19 @@ def test_the_estimate_is_close_to_what_crosses_the_wire(app: Flask):
         assert meter.bytes_in - before.bytes_in == pytest.approx(len(sent), abs=40)
         assert meter.bytes_out - before.bytes_out == pytest.approx(len(got), abs=150)
     server.stop()
+
+
+def test_while_the_database_is_slow_nobody_at_the_door_waits(ledger):
+    meter = Meter(ledger)
+    asked(meter)
+    with ledger._database.begin() as db:
+        db.execute(insert(TRAFFIC).values(month="2020-01"))  # somebody writes for long
+        closing = threading.Thread(target=meter.close)
+        closing.start()
+        time.sleep(0.3)  # it waits for its turn to write by now
+        begun = time.monotonic()
+        assert closing.is_alive()
+        asked(meter)
+        assert time.monotonic() - begun < 0.2 and meter.requests == 2
+    closing.join()
+    assert ledger.of(time.strftime("%Y-%m", time.gmtime())).requests == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 import time
@@ -81,6 +82,7 @@ def test_a_model_that_is_not_there_is_told_on_the_page_and_the_words_are_kept(se
 def test_beyond_loopback_only_the_printed_link_opens_it(serve):
     running = serve("--host", "0.0.0.0")
     assert "token=" in running.link
+    assert "127.0.0.1" not in running.link and running.link.startswith("http://"), "others need this machine's own address"
     stranger, friend = Visitor(running.address), Visitor(running.address)
     assert stranger.ask("/")[0] == 403
     assert friend.ask(running.link.removeprefix(running.address))[0] == 200
@@ -94,3 +96,11 @@ def test_a_taken_port_is_told_in_a_sentence(site, tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
     assert f"Port {port}" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_head_without_an_end_is_refused(site):
+    where = site.address.removeprefix("http://").split(":")
+    with socket.create_connection((where[0], int(where[1])), timeout=20) as line:
+        line.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n" + b"X-Long: " + b"x" * 100_000 + b"\r\n\r\n")
+        assert line.recv(100).split()[1] == b"413"
+    assert Visitor(site.address).ask("/?prompt=" + "x" * 8000)[0] == 200, "a long address is no crime"

@@ -21,7 +21,9 @@ from PIL.PngImagePlugin import PngInfo
 from webapp import metadata
 from webapp.jobs import queue
 from webapp.schema import GenerationRequest, Receipt
+from webapp.settings import Settings
 from webapp.web import forms
+from webapp.web.app import create_app
 
 QUICK = {"steps": "4", "seed": "5", "width": "128", "height": "128"}
 
@@ -444,3 +446,28 @@ def test_words_are_read_as_the_model_reads_them(ann, site):
     assert "tokens" not in ann.json("/reading", {"prompt": "a cat", "model": "sd-turbo"}), "that one is not loaded"
     wrong = ann.json("/reading", {"prompt": "a <lora:x:y>"})
     assert wrong["status"] == 400 and "not a number" in wrong["error"]
+
+
+def test_who_may_not_ask_hands_nothing_in(app, monkeypatch):
+    monkeypatch.setattr(queue, "MOST_WAITING", 1)
+    client, home = app.test_client(), app.extensions["house"]
+    form = {"prompt": "one", "key": "k"}
+    assert client.post("/generate", data=form).status_code == 303
+    before = set(home.files.system.find(home.files.root))
+    answer = client.post("/generate", data={"prompt": "the second wish", "image": (io.BytesIO(saved(house())), "a.png")})
+    assert answer.status_code == 429 and int(answer.headers["Retry-After"]) >= 1 and "the second wish</textarea>" in answer.text
+    assert set(home.files.system.find(home.files.root)) == before
+    again = client.post("/generate", data={**form, "image": (io.BytesIO(saved(house())), "a.png")})
+    assert again.status_code == 303, "one wish sent twice is still one"
+
+
+def test_an_invitation_that_is_used_up_hands_nothing_in(tmp_path):
+    app = create_app(Settings(host="0.0.0.0", data=tmp_path, model=str(tmp_path / "none")))
+    home, client = app.extensions["house"], app.test_client()
+    client.get(f"/?token={home.people.invite('friends', 1, 1)}")
+    assert client.post("/generate", data={"prompt": "a", "image": (io.BytesIO(saved(house())), "a.png")}).status_code == 303
+    before = set(home.files.system.find(home.files.root))
+    answer = client.post("/generate", data={"prompt": "b", "image": (io.BytesIO(saved(house(64))), "a.png")})
+    assert answer.status_code == 429 and "All pictures of your invitation are drawn" in answer.text
+    assert set(home.files.system.find(home.files.root)) == before
+    home.close()

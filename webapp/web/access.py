@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterable
 from datetime import timedelta
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from flask import Flask, Response, g, redirect, request, session
 from flask.sessions import SecureCookieSessionInterface
@@ -36,6 +36,7 @@ STREAMS = frozenset({"live.events"})  # these have limits of their own
 EVERYTHING = "6000/minute"  # from one address; a page counts ten, a picture one
 CHANGES = "60/minute"  # by one person, of each kind
 WRONG_TRIES = parse("20/10 minutes")  # from one address
+RENEWED = 30 * 24 * 3600  # seconds: how often the cookie is given anew to a browser that still comes
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'self'"
@@ -48,6 +49,8 @@ def person() -> str:
         if "person" not in session:
             session.permanent = True
             session["person"] = secrets.token_urlsafe(16)
+        if session.get("since", 0) < time.time() - RENEWED:
+            session["since"] = int(time.time())  # a changed cookie lives a year from now on
         g.person = session["person"]
     return g.person
 
@@ -243,9 +246,17 @@ def _through_tunnel(plain: WSGIApplication) -> WSGIApplication:
     return application
 
 
+def split(address: str) -> SplitResult:
+    """The parts of an address that a request brings; none of what is no address, such as "http://["."""
+    try:
+        return urlsplit(address)
+    except ValueError:
+        return urlsplit("")
+
+
 def _check_host(settings: Settings) -> None:
     """On a server without a token only loopback names are ours: a foreign name that leads here is DNS rebinding."""
-    name = urlsplit(f"//{request.host}").hostname or ""
+    name = split(f"//{request.host}").hostname or ""
     if settings.shared or name == "localhost":
         return
     found = _ip(name)
@@ -258,6 +269,6 @@ def _check_origin() -> None:
     if request.method in SAFE:
         return
     site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
-    if site in ("same-origin", "none") or (site is None and (origin is None or urlsplit(origin).netloc == request.host)):
+    if site in ("same-origin", "none") or (site is None and (origin is None or split(origin).netloc == request.host)):
         return
     raise Refused("This request came from another site, so it was refused. Please use the page itself.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from flask import request
+from flask import current_app, request, url_for
 
 from webapp.errors import NotFound
 from webapp.jobs.store import Job
@@ -16,6 +16,11 @@ from webapp.web.language import told
 def wants_json() -> bool:
     """Whether a script asks, rather than a person's browser for a page."""
     return request.accept_mimetypes.best_match(["text/html", "application/json"]) == "application/json"
+
+
+def outside_url(endpoint: str, **values: str) -> str:
+    """A whole address for others: at the public one while a tunnel is open, however its owner looks at the page."""
+    return (current_app.config.get("PUBLIC_URL") or request.host_url).rstrip("/") + url_for(endpoint, **values)
 
 
 def views(jobs: Sequence[Job]) -> list[JobView]:

@@ -16,16 +16,16 @@ from webapp.jobs.store import Picture
 LENGTH = 60  # characters of the prompt in a name
 
 
-def name(picture: Picture) -> str:
-    """The prompt's first words and the seed, as every system takes it for a file's name."""
+def name(picture: Picture, seed: bool = True) -> str:
+    """The prompt's first words and the seed, as every system takes it for a file's name; without the seed for who is not to know it."""
     made = picture.receipt.request
     words = re.findall(r"\w+", unicodedata.normalize("NFC", made.prompt.casefold()))
-    return f"{'-'.join(words)[:LENGTH].strip('-_') or 'picture'}-{made.seed}.png"
+    return f"{'-'.join(words)[:LENGTH].strip('-_') or 'picture'}{f'-{made.seed}' if seed else ''}.png"
 
 
-def header(picture: Picture) -> dict[str, str]:
+def header(picture: Picture, seed: bool = True) -> dict[str, str]:
     """That name for Content-Disposition: as it is, and in ASCII for whoever cannot read that."""
-    whole = name(picture)
+    whole = name(picture, seed)
     plain = unicodedata.normalize("NFKD", whole).encode("ascii", "ignore").decode()
     return {"filename": plain} if plain == whole else {"filename": plain, "filename*": f"UTF-8''{quote(whole)}"}
 

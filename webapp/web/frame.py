@@ -5,12 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from flask import Flask, Response, request
 from flask.sessions import SecureCookieSessionInterface
 
-from webapp.web.access import CSP
+from webapp.web.access import CSP, split
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -34,7 +33,7 @@ def allow(app: Flask) -> None:
 
 def _framed() -> bool:
     """Whether a request may come from the frame; what comes through a tunnel bears the tunnel's name."""
-    return urlsplit(f"//{request.host}").hostname in LOOPBACK
+    return split(f"//{request.host}").hostname in LOOPBACK
 
 
 def _by_proxy(application: WSGIApplication) -> WSGIApplication:
@@ -42,9 +41,9 @@ def _by_proxy(application: WSGIApplication) -> WSGIApplication:
 
     def renamed(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         name = environ.get("HTTP_HOST", "")
-        if (urlsplit(f"//{name}").hostname or "").endswith(PROXIES):
+        if (split(f"//{name}").hostname or "").endswith(PROXIES):
             environ["HTTP_HOST"] = f"127.0.0.1:{environ['SERVER_PORT']}"
-            if urlsplit(environ.get("HTTP_ORIGIN", "")).netloc == name:
+            if split(environ.get("HTTP_ORIGIN", "")).netloc == name:
                 environ["HTTP_ORIGIN"] = f"http://{environ['HTTP_HOST']}"
         return application(environ, start_response)
 

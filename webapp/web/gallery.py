@@ -102,7 +102,7 @@ def show(id: str):
     """One picture, large, with all that is known of it."""
     found, asked = house().queue.picture(person(), id), _asked()
     newer, older = house().gallery.neighbours(person(), found, **asked)
-    link = url_for("gallery.shared", word=found.share, _external=True) if found.share else ""
+    link = answers.outside_url("gallery.shared", word=found.share) if found.share else ""
     if answers.wants_json():
         return jsonify(**_view(found), receipt=found.receipt.model_dump(mode="json"), newer=newer, older=older, link=link)
     width, height = prints.size(answers.file(f"{id}.png"))
@@ -131,7 +131,7 @@ def show(id: str):
 def picture(id: str, kind: str) -> Response:
     """The PNG (`plain`: without the settings inside; `download`: to be saved), or a WebP for the page (`full`: at full size)."""
     found = house().queue.picture(person(), id)
-    return _file(found, kind, "plain" in request.args, FOREVER)
+    return _file(found, kind, "plain" in request.args)
 
 
 @gallery.get("/pictures/<id>/before.webp")
@@ -192,7 +192,7 @@ def shared(word: str):
 @gallery.get("/shared/<word>.<any(png,webp):kind>")
 def shared_picture(word: str, kind: str) -> Response:
     """Never with its settings inside, and never kept by a browser: the link may be withdrawn."""
-    return _unlisted(_file(house().gallery.shared(word), kind, True, "no-store"))
+    return _unlisted(_file(house().gallery.shared(word), kind, plain=True, shared=True))
 
 
 def _unlisted(response: Response) -> Response:
@@ -243,15 +243,16 @@ def _started_from(picture: Picture) -> str:
     return name if name and house().store.handed_in(person(), [name]) else ""
 
 
-def _file(picture: Picture, kind: str, plain: bool, kept: str) -> Response:
+def _file(picture: Picture, kind: str, plain: bool, shared: bool = False) -> Response:
+    kept = "no-store" if shared else FOREVER
     if kind == "webp":
         small = "full" not in request.args
-        return _webp(answers.file(f"{picture.id}.webp") if small else prints.full(answers.file(f"{picture.id}.png")), kept)
+        return _webp(answers.file(f"{picture.id}.webp") if small else prints.full(picture.id, answers.file), kept)
     data = answers.file(f"{picture.id}.png")
     response = Response(metadata.strip(data) if plain else data, mimetype="image/png")
     response.headers["Cache-Control"] = kept
     disposition = "attachment" if "download" in request.args else "inline"
-    response.headers.set("Content-Disposition", disposition, **bundle.header(picture))
+    response.headers.set("Content-Disposition", disposition, **bundle.header(picture, seed=not shared))
     return response
 
 

@@ -92,7 +92,7 @@ def invite() -> str:
     """Shows the new invitation's link, this once."""
     form = request.form
     token = house().people.invite(form.get("label", ""), _number("quota"), _number("days"))
-    return _page(invitation=url_for("create.page", token=token, _external=True))
+    return _page(invitation=answers.outside_url("create.page", token=token))
 
 
 @host.post("/invites/<invite>/revoke")
@@ -148,7 +148,7 @@ def _page(**news: str) -> str:
         **_now(home),
         **news,
         models=list(home.catalogue.entries.values()),
-        link=url_for("create.page", token=rules.link, _external=True) if rules.link else "",
+        link=answers.outside_url("create.page", token=rules.link) if rules.link else "",
         rules=rules,
         invites=home.people.invites(),
         most_pictures=MOST_PICTURES,

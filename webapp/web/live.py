@@ -13,7 +13,7 @@ from flask import Blueprint, Response, g, jsonify, redirect, render_template, re
 from werkzeug.wrappers import Response as AnyResponse
 
 from webapp.errors import Busy, NotFound, Refused
-from webapp.jobs.store import CANCELLED
+from webapp.jobs.store import CANCELLED, Picture
 from webapp.schema import JobView
 from webapp.web import answers, sheets
 from webapp.web.access import is_host, person
@@ -56,7 +56,8 @@ def table() -> list[JobView]:
     return [
         view
         for view in views
-        if view.state != CANCELLED or any(picture.id for picture in view.pictures) or view.created > time.time() - LINGER
+        if view.pictures  # else all of them were thrown away
+        and (view.state != CANCELLED or any(picture.id for picture in view.pictures) or view.created > time.time() - LINGER)
     ]
 
 
@@ -74,7 +75,7 @@ def job(id: str):
     view = answers.views([found])[0]
     if answers.wants_json():
         return jsonify(view.model_dump())
-    kept = house().store.pictures_of([id])[id]
+    kept = _kept(id)
     return render_template("job.html", job=view, kept=kept, sheets=len(sheets.of(found, house().library)), model=answers.model())
 
 
@@ -85,9 +86,14 @@ def contact_sheet(id: str, number: int) -> Response:
     if not 1 <= number <= len(found):
         raise NotFound("There is no such sheet.")
     wanted = found[number - 1]
-    kept = {picture.number: picture.id for picture in house().store.pictures_of([id])[id]}
+    kept = {picture.number: picture.id for picture in _kept(id)}
     names = [kept.get(index) for index in wanted.indices]
     return Response(sheets.png(wanted, names, house().files), mimetype="image/png")
+
+
+def _kept(id: str) -> list[Picture]:
+    """The job's pictures that are there and were not thrown away."""
+    return [picture for picture in house().store.pictures_of([id])[id] if not picture.deleted]
 
 
 @live.post("/jobs/<id>/cancel")

@@ -25,7 +25,8 @@ class Meter:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # never held while the database is asked: every request takes it
+        self._keeping = threading.Lock()
         self._timer: threading.Timer | None = None
         self._month, self._kept, self._new = _month(), ledger.of(_month()), Traffic()
         self.run, self.since = Traffic(), time.time()
@@ -87,13 +88,16 @@ class Meter:
                 self._timer.start()
 
     def _keep(self) -> None:
-        with self._lock:
-            self._timer = None
-            if any(self._new):
-                self._ledger.add(self._month, self._new)
+        with self._keeping:
+            with self._lock:
+                self._timer, month, new = None, self._month, self._new
+            if any(new):
+                self._ledger.add(month, new)
             now = _month()
-            self._kept = self._kept.and_(self._new) if self._month == now else self._ledger.of(now)
-            self._month, self._new = now, Traffic()
+            kept = self._kept.and_(new) if month == now else self._ledger.of(now)
+            with self._lock:
+                self._month, self._kept = now, kept
+                self._new = Traffic(*(counted - written for counted, written in zip(self._new, new)))
 
 
 def _asked(environ: WSGIEnvironment) -> int:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, jsonify, redirect, request, url_for
+from flask import Blueprint, current_app, jsonify, redirect, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
-from webapp.web import language
+from webapp.errors import NotFound
+from webapp.web import answers, language
 
 THEMES = ("light", "dark")
 YEAR = 365 * 24 * 3600  # seconds
@@ -15,21 +16,29 @@ preferences = Blueprint("preferences", __name__)
 
 @preferences.post("/preferences")
 def change() -> AnyResponse:
-    """Remembers the `language` and the `theme` of the form, and goes back to `next`; an empty one is the system's own again."""
-    back = request.form.get("next", "")
-    answer = redirect(back if _ours(back) else url_for("create.page"), 303)
+    """Remembers the `language` and the `theme` of the form, and leads people back to `next`; an empty one is the system's own again."""
+    back, cookies = request.form.get("next", ""), current_app.session_interface
+    answer = jsonify() if answers.wants_json() else redirect(back if _ours(back) else url_for("create.page"), 303)
+    kept = {  # as the cookie that says who it is, which frames keep too
+        "secure": cookies.get_cookie_secure(current_app),
+        "samesite": cookies.get_cookie_samesite(current_app),
+        "partitioned": cookies.get_cookie_partitioned(current_app),
+        "httponly": True,
+    }
     for name, allowed in ((language.COOKIE, language.LANGUAGES), ("theme", THEMES)):
         value = request.form.get(name)
         if value in allowed:
-            answer.set_cookie(name, value, max_age=YEAR, samesite="Lax", httponly=True)
+            answer.set_cookie(name, value, max_age=YEAR, **kept)
         elif value == "":
-            answer.delete_cookie(name)
+            answer.delete_cookie(name, **kept)
     return answer
 
 
 @preferences.get("/words/<name>.json")
 def words(name: str):
-    """The texts of one language, for scripts."""
+    """The texts of one language, for scripts. Raises NotFound for another: whatever is asked for is remembered."""
+    if name not in language.LANGUAGES:
+        raise NotFound("There is nothing at this address.")
     answer = jsonify(language.texts(name))
     answer.headers["Cache-Control"] = "public, max-age=31536000, immutable"
     return answer

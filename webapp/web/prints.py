@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import io
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import lru_cache
 
 from PIL import Image
 
 from webapp.engine import images
 from webapp.engine.canvas import Canvas
+from webapp.errors import Busy
 from webapp.jobs.files import THUMBNAIL
 from webapp.schema import GenerationRequest
 
 BEFORE = 1024  # pixels, the longer side at most
+KEPT = 32  # pictures at full size, for a link that many follow
+WAITING = 8  # pictures at most, behind the one that is made
 _printing = ThreadPoolExecutor(1, "prints")  # one at a time: a picture may unpack to 160 MB
+_room = threading.BoundedSemaphore(WAITING + 1)
 
 
 def size(png: bytes) -> tuple[int, int]:
@@ -22,19 +29,39 @@ def size(png: bytes) -> tuple[int, int]:
         return image.size
 
 
-def full(png: bytes) -> bytes:
-    """The picture as WebP, every pixel of it, in about a tenth of the bytes."""
-    return _printing.submit(_full, png).result()
+def full(id: str, read: Callable[[str], bytes]) -> bytes:
+    """The picture of that id as WebP, every pixel of it, in about a tenth of the bytes; `read` gives its file. Raises Busy."""
+    coming = _coming(id, read)
+    try:
+        return coming.result()
+    except Exception:
+        _coming.cache_clear()  # it may go well the next time
+        raise
 
 
 def before(data: bytes, request: GenerationRequest) -> bytes:
-    """As WebP, the file that was handed in, placed as the drawing began with it, so that it lies under the picture line for line."""
-    return _printing.submit(_before, data, request).result()
+    """As WebP, the file that was handed in, placed as the drawing began with it, so that it lies under the picture line for line.
+    Raises Busy."""
+    return _in_turn(lambda: _before(data, request)).result()
 
 
 def is_small(width: int, height: int) -> bool:
     """Whether the thumbnail has every pixel already."""
     return max(width, height) <= THUMBNAIL
+
+
+@lru_cache(KEPT)
+def _coming(id: str, read: Callable[[str], bytes]) -> Future[bytes]:
+    png = read(f"{id}.png")
+    return _in_turn(lambda: _full(png))
+
+
+def _in_turn(work: Callable[[], bytes]) -> Future[bytes]:
+    if not _room.acquire(blocking=False):
+        raise Busy("Many pictures are wanted at full size just now. Please try again in a moment.", 5)
+    coming = _printing.submit(work)
+    coming.add_done_callback(lambda _: _room.release())
+    return coming
 
 
 def _full(png: bytes) -> bytes:
