@@ -7,12 +7,19 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
+from conftest import eventually
 from sqlalchemy import update
+from test_queue import open_queue
 
+from webapp.catalogue import Catalogue
 from webapp.errors import NotFound
+from webapp.jobs.events import Events
 from webapp.jobs.files import Files
 from webapp.jobs.gallery import UNDO, Gallery
+from webapp.jobs.queue import Queue
 from webapp.jobs.store import DONE, PICTURES, Picture, Store, new_id
+from webapp.jobs.workers import LocalWorkers
+from webapp.library import Library
 from webapp.schema import GenerationRequest, Receipt
 
 
@@ -58,10 +65,23 @@ def test_pages_go_back_in_time_without_gaps_or_repeats(gallery: Gallery) -> None
 
 @pytest.mark.parametrize(
     ("search", "found"),
-    [("cat", 2), ("CAT red", 1), ("red  blue", 0), ("", 3), ("100%", 1), ("_", 0), ("%", 1), ("ünï", 1), ("' OR 1=1 --", 0)],
+    [
+        ("cat", 2),
+        ("CAT red", 1),
+        ("red  blue", 0),
+        ("", 3),
+        ("100%", 1),
+        ("_", 0),
+        ("%", 1),
+        ("ünï", 1),
+        ("' OR 1=1 --", 0),
+        ("ávila", 1),
+        ("ÁVILA ñ", 1),
+        ("STRASSE", 1),
+    ],
 )
 def test_search_finds_each_word_wherever_it_stands(gallery: Gallery, search: str, found: int) -> None:
-    draw(gallery, "ann", "a red cat", "a blue Cat, 100% real", "a dog, ünïcode")
+    draw(gallery, "ann", "a red cat", "a blue Cat, 100% real", "a dog, ünïcode, Ávila, Ñ, straße")
     assert len(gallery.page("ann", search=search).pictures) == found
 
 
@@ -134,6 +154,52 @@ def test_after_an_hour_it_is_gone_for_good(gallery: Gallery) -> None:
             gallery.files.read(f"{id}.png")
     assert gallery.files.read(f"{two}.png") and gallery.files.read(f"{unfinished}.png")
     assert sum(gallery.store.job(job) is not None for job in jobs) == 1  # a job with nothing left to show went with them
+
+
+def old(gallery: Gallery) -> None:
+    """Whatever was thrown away was thrown away more than an hour ago."""
+    with gallery.store.database.begin() as db:
+        db.execute(update(PICTURES).where(PICTURES.c.deleted > 1000).values(deleted=PICTURES.c.deleted - UNDO - 1))
+
+
+def test_what_is_gone_for_good_does_not_look_as_if_it_were_still_to_be_drawn(gallery: Gallery, tmp_path: Path) -> None:
+    queue = open_queue(tmp_path)
+    one, two, three = draw(gallery, "ann", "one", "two", "three")
+    (job,) = gallery.store.jobs_of("ann", 9)
+    gallery.delete("ann", [one, three])
+    for purged in (0, 2, 0):
+        assert gallery.purge() == purged
+        assert [picture.id for picture in queue.views([job], None)[0].pictures] == [two]
+        old(gallery)
+    assert [picture.id for picture in gallery.store.pictures_of([job.id])[job.id]] == [two]
+    assert gallery.thrown("ann", one) == gallery.restore("ann", one) == 0
+    gallery.delete("ann", [two])
+    old(gallery)
+    assert gallery.purge() == 1
+    assert gallery.store.jobs_of("ann", 9) == [] and gallery.store.pictures_of([job.id], gone=True) == {job.id: []}
+
+
+def test_other_tabs_are_told_of_what_is_thrown_away_and_brought_back(gallery: Gallery, tmp_path: Path) -> None:
+    queue = Queue(gallery.store, gallery.files, Events(), Library(tmp_path))
+    one, two = draw(gallery, "ann", "one", "two")
+    (three,) = draw(gallery, "ann", "three")
+    jobs = {job.id for job in gallery.store.jobs_of("ann", 9)}
+    with queue.events.listen("ann") as ann, queue.events.listen("bob") as bob:
+        assert gallery.delete("ann", [one, two, three]) == 3
+        assert set(ann.wait(1)) == jobs
+        assert gallery.restore("ann", one) == 3
+        assert set(ann.wait(1)) == jobs
+        assert gallery.delete("bob", [one]) == 0 and bob.wait(0) == []
+
+
+def test_the_bin_is_emptied_when_the_server_starts(gallery: Gallery, tmp_path: Path) -> None:
+    (one,) = draw(gallery, "ann", "one")
+    gallery.delete("ann", [one])
+    old(gallery)
+    workers = LocalWorkers(open_queue(tmp_path), str(tmp_path / "none"), Catalogue(tmp_path / "library"))
+    workers.start()
+    eventually(lambda: not gallery.files.system.exists(f"{gallery.files.root}/{one}.png"), 30)
+    workers.stop()
 
 
 def test_a_link_opens_one_picture_until_it_is_withdrawn(gallery: Gallery) -> None:

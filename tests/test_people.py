@@ -6,6 +6,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from PIL import Image
 
 from webapp.errors import Busy, InvalidRequest
 from webapp.jobs import people as people_module
@@ -13,9 +14,9 @@ from webapp.jobs.events import Events
 from webapp.jobs.files import Files
 from webapp.jobs.people import GUESTS, HOST, People, name
 from webapp.jobs.queue import Queue
-from webapp.jobs.store import Store
+from webapp.jobs.store import Job, Store
 from webapp.library import Library
-from webapp.schema import GenerationRequest
+from webapp.schema import GenerationRequest, Receipt
 
 
 @pytest.fixture
@@ -27,6 +28,10 @@ def queue(tmp_path):
 
 def wish(prompt: str = "a castle", **fields: object) -> GenerationRequest:
     return GenerationRequest.read({"prompt": prompt, **fields})
+
+
+def draw(queue: Queue, job: Job, number: int) -> None:
+    queue.keep(job, number, Image.new("RGB", (8, 8)), Receipt(request=job.plan[number], model="none"))
 
 
 def invited(people: People, quota: int, *guests: str) -> str:
@@ -83,6 +88,52 @@ def test_every_picture_counts_and_what_is_left_is_told(queue):
     with pytest.raises(Busy, match="All pictures of your invitation are drawn"):
         queue.submit("ann", wish())
     assert (len(queue.store.jobs_of("ann", 9)), len(queue.store.jobs_of("bob", 9))) == (2, 1)
+
+
+def test_what_is_not_drawn_is_given_back(queue):
+    invited(queue.people, 5, "ann")
+    waiting = queue.submit("ann", wish(count=5))
+    queue.cancel("ann", waiting.id)
+    queue.cancel("ann", waiting.id)  # again gives nothing more
+    assert queue.people.invites()[0].used == 0
+    queue.submit("ann", wish(count=3))
+    job = queue.claim("worker")
+    draw(queue, job, 1)
+    queue.end(job, "failed", "It failed.", "worker")
+    assert queue.people.invites()[0].used == 1
+    queue.submit("ann", wish(count=4))
+    job = queue.claim("worker")
+    queue.give_back(job, "worker")
+    assert queue.people.invites()[0].used == 5, "it goes on later"
+    job = queue.claim("worker")
+    for number in range(4):
+        draw(queue, job, number)
+    queue.end(job, "done", "", "worker")
+    assert queue.people.invites()[0].used == 5
+    with pytest.raises(Busy, match="All pictures of your invitation are drawn"):
+        queue.submit("ann", wish())
+
+
+def test_what_is_finished_after_it_was_cancelled_is_not_had_for_nothing(queue):
+    invited(queue.people, 5, "ann")
+    queue.submit("ann", wish(count=2))
+    job = queue.claim("worker")
+    draw(queue, job, 0)
+    queue.cancel("ann", job.id)
+    draw(queue, job, 1)
+    assert queue.people.invites()[0].used == 1 == len(queue.store.pictures_of([job.id])[job.id])
+
+
+def test_the_count_is_exact_when_some_are_drawn_while_they_are_cancelled(queue):
+    invited(queue.people, 100, "ann")
+    for _ in range(20):
+        queue.submit("ann", wish(count=3))
+    jobs = [queue.claim("worker") for _ in range(20)]
+    with ThreadPoolExecutor(8) as crowd:
+        for job in jobs:
+            crowd.submit(draw, queue, job, 0)
+            crowd.submit(queue.cancel, "ann", job.id)
+    assert queue.people.invites()[0].used == queue.people.seen()[0].finished
 
 
 def test_whoever_came_otherwise_spends_nothing(queue):
@@ -168,7 +219,7 @@ def test_being_here_is_written_down_once_a_minute(queue, monkeypatch):
 def test_blocked_words_are_found_however_they_are_written(queue, prompt):
     queue.people.rules.block("nude\n  Red   Car \n\nstrasse")
     with pytest.raises(InvalidRequest) as error:
-        queue.people.rules.check(["a castle", prompt])
+        queue.people.rules.check([("a castle", 20), (prompt, 20)])
     assert set(error.value.fields) == {"prompt"}
     assert not any(word in error.value.sentence.casefold() for word in ("nude", "red", "strasse"))
 
@@ -176,13 +227,57 @@ def test_blocked_words_are_found_however_they_are_written(queue, prompt):
 @pytest.mark.parametrize("prompt", ["denuded hills", "nudes", "a car that is red", "scared carp", "an ude", "a red scar", "rot", ""])
 def test_other_words_are_not(queue, prompt):
     queue.people.rules.block("nude\nred car")
-    queue.people.rules.check([prompt])
+    queue.people.rules.check([(prompt, 20)])
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "n(u:1)de",
+        "n(u:1.4)de",
+        "n[x:u:0]de",
+        "n[x:u:0.5]de",
+        "n[x:u:149]de",
+        "n[u::1]de",
+        "n[o|i|u]de",
+        "nu<lora:ink:0.5>de",
+        "blue (red:0) cat",
+        "blue (red:0.001) cat",
+        "blue [red::0] cat",
+        "blue BREAK cat",
+        "nude <lora:ink:much>",
+    ],
+)
+def test_blocked_words_are_found_as_the_model_reads_them(queue, prompt):
+    queue.people.rules.block("nude\nblue cat")
+    queue.people.note("ann", GUESTS)
+    with pytest.raises(InvalidRequest, match="not drawn here"):
+        queue.submit("ann", wish(prompt))
+
+
+@pytest.mark.parametrize("prompt", ["blue (red:0.5) cat", "n[x:y:0.5]de", "[blue|red] and a cat", "n (u:0) de", "<lora:nu:1> de"])
+def test_other_words_are_not_as_it_reads_them(queue, prompt):
+    queue.people.rules.block("nude\nblue cat")
+    queue.people.note("ann", GUESTS)
+    queue.submit("ann", wish(prompt))
+
+
+def test_what_would_take_too_long_to_look_through_is_refused_where_words_are_blocked(queue):
+    queue.people.note("ann", GUESTS)
+    many = "{1|2|3|4|5|6|7|8} " + "[a|b|c]" * 500
+    queue.submit("ann", wish(many))
+    queue.people.rules.block("nude")
+    start = time.process_time()
+    with pytest.raises(InvalidRequest, match="fewer square brackets"):
+        queue.submit("ann", wish(many))
+    assert time.process_time() - start < 1
+    queue.submit("ann", wish("{1|2|3|4|5|6|7|8} {a|b|c|d|e|f|g|h} [a|b] [c:d:0.5], [a (b:1.2) c]"))
 
 
 def test_signs_alone_block_nothing_and_an_empty_list_neither(queue):
     for words in ("", "\n \n", "...\n***", "(["):
         queue.people.rules.block(words)
-        queue.people.rules.check(["anything (at all): ... ***"])
+        queue.people.rules.check([("anything (at all): ... ***", 20)])
     with pytest.raises(InvalidRequest):
         queue.people.rules.block("x" * 20_001)
 
@@ -232,7 +327,7 @@ def test_what_the_host_has_decided_outlives_the_run(tmp_path):
     later = People(store).rules
     assert later.open_with("") == second != first and later.paused and later.words == "nude"
     with pytest.raises(InvalidRequest):
-        later.check(["nude"])
+        later.check([("nude", 20)])
     store.close()
 
 

@@ -16,6 +16,7 @@ from webapp.jobs import queue as queue_module
 from webapp.jobs.estimate import Pace
 from webapp.jobs.events import Events
 from webapp.jobs.files import Files
+from webapp.jobs.people import GUESTS, HOST
 from webapp.jobs.queue import Queue, overtaken, turns
 from webapp.jobs.store import Store
 from webapp.library import Library, Style
@@ -114,7 +115,7 @@ def test_a_silent_workers_job_goes_back_and_only_its_missing_pictures_are_drawn(
     assert later.missing(again) == [0, 2]
 
 
-def test_a_late_worker_neither_doubles_a_picture_nor_ends_anothers_job(queue, monkeypatch):
+def test_a_late_worker_neither_doubles_a_picture_nor_ends_anothers_job(queue, tmp_path, monkeypatch):
     monkeypatch.setattr(queue_module, "LEASE", -1.0)
     job = queue.submit("ann", WISH)
     queue.claim("late")
@@ -122,9 +123,11 @@ def test_a_late_worker_neither_doubles_a_picture_nor_ends_anothers_job(queue, mo
     queue.claim("other")
     keep(queue, job, 0, "red")
     kept = queue.store.pictures_of([job.id])[job.id]
+    files = sorted((tmp_path / "pictures").iterdir())
     keep(queue, job, 0, "blue")
     queue.end(job, "failed", "too late", "late")
     assert queue.store.pictures_of([job.id])[job.id] == kept
+    assert sorted((tmp_path / "pictures").iterdir()) == files, "nor leaves files behind"
     assert queue.find("ann", job.id).state == "running"
 
 
@@ -216,6 +219,26 @@ def test_a_job_given_back_goes_on_in_its_turn_and_that_is_no_failed_attempt(queu
     assert queue.order() == [bobs.id, job.id], "who was served goes behind who was not"
     view = queue.views([queue.find("ann", job.id)], None)[0]
     assert (view.state, bool(view.pictures[0].id), queue.missing(claimed)) == ("queued", True, [1])
+
+
+def test_a_job_may_be_in_work_through_any_number_of_orderly_restarts(queue, tmp_path):
+    job = queue.submit("ann", WISH)
+    for restart in range(queue_module.MOST_ATTEMPTS + 2):
+        later = open_queue(tmp_path)
+        assert later.claim(f"w{restart}").id == job.id
+        later.release(f"w{restart}")
+    assert queue.claim("w").attempts == 1
+
+
+def test_of_what_was_cancelled_while_its_last_picture_was_drawn_nothing_stays(queue, tmp_path):
+    job = queue.submit("ann", WISH)
+    claimed = queue.claim("w")
+    queue.cancel("ann", job.id)
+    queue.progress(claimed, 0, step=1, steps=2)
+    keep(queue, claimed, 0)
+    queue.give_back(claimed, "w")
+    assert queue._live == {}
+    assert list((tmp_path / "pictures").iterdir()) == [] and queue.missing(claimed) == [0]
 
 
 def test_what_is_cancelled_is_not_given_back(queue):
@@ -423,6 +446,31 @@ def test_a_picture_handed_in_opens_to_whoever_handed_it_in(queue, tmp_path):
         assert "hand it in" in told.value.sentence
     queue.take_in("bob", b"a picture")
     assert queue.submit("bob", wish(image=name)).state == "queued"
+
+
+def test_what_a_guest_may_hand_in_has_an_end_and_what_the_host_may_has_none(queue, monkeypatch):
+    monkeypatch.setattr(queue_module, "MOST_HANDED_IN", 1000)
+    queue.people.note("guest", GUESTS)
+    queue.people.note("host", HOST)
+    first = queue.take_in("guest", b"a" * 600)
+    for size in (401, 10_000):
+        with pytest.raises(InvalidRequest, match="ask the host"):
+            queue.take_in("guest", b"b" * size)
+    queue.take_in("guest", b"b" * 400)
+    assert queue.take_in("guest", b"a" * 600) == first, "what they have handed in already takes no more room"
+    with pytest.raises(InvalidRequest):
+        queue.take_in("guest", b"c")
+    assert len(queue.files.system.ls(queue.files.root)) == 2
+    for owner in ("host", "somebody at home"):
+        queue.take_in(owner, b"d" * 5000)
+
+
+def test_nothing_is_handed_in_on_a_disk_that_is_nearly_full(queue, monkeypatch):
+    mine = queue.take_in("ann", b"mine")
+    monkeypatch.setattr(queue_module, "LEAST_FREE", queue.files.free() + 10**12)
+    with pytest.raises(InvalidRequest, match="nearly full"):
+        queue.take_in("ann", b"another")
+    assert queue.take_in("ann", b"mine") == mine
 
 
 def test_a_picture_that_nobody_handed_in_is_not_there(queue):

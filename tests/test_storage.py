@@ -63,7 +63,8 @@ def test_used_is_what_lies_on_the_disk(queue, storage, tmp_path):
 
 
 def test_what_was_handed_in_and_led_to_nothing_goes_after_a_day(queue, storage, tmp_path):
-    idle, fresh, waiting, finished = (queue.take_in("ann", name.encode()) for name in ("idle", "fresh", "waiting", "finished"))
+    names = ("idle", "fresh", "waiting", "finished", "again")
+    idle, fresh, waiting, finished, again = (queue.take_in("ann", name.encode()) for name in names)
     queue.take_in("bob", b"idle")
     queue.submit("ann", GenerationRequest.read({"prompt": "a", "image": waiting}))
     drawn(queue, "bob")
@@ -72,9 +73,11 @@ def test_what_was_handed_in_and_led_to_nothing_goes_after_a_day(queue, storage, 
     for name in (idle, waiting, finished):
         age(tmp_path, name, DAY + 10)
     age(tmp_path, fresh, DAY - 60)
+    age(tmp_path, again, DAY + 10)
+    assert queue.take_in("ann", b"again") == again
     assert storage.drop_unneeded() == 1
     kept = {file.name for file in (tmp_path / "pictures").iterdir()}
-    assert idle not in kept and {fresh, waiting, finished} <= kept
+    assert idle not in kept and {fresh, waiting, finished, again} <= kept
     assert queue.store.handed_in("ann", [idle, fresh]) == {fresh} and queue.store.handed_in("bob", [idle]) == set()
     assert storage.drop_unneeded() == 0
 

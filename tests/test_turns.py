@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from conftest import eventually
+from sqlalchemy import text
 from test_queue import open_queue
 
 from webapp.catalogue import Catalogue
 from webapp.errors import InvalidRequest
+from webapp.jobs import queue as queue_module
 from webapp.jobs.queue import Queue
 from webapp.jobs.workers import JOBS_AT_ONCE, LocalWorkers
 from webapp.schema import GenerationRequest
@@ -100,3 +103,57 @@ def test_a_model_that_fails_leaves_the_jobs_waiting_for_the_next(queue, tmp_path
     assert 0 < facts["memory_used"] < facts["memory_total"] and facts["device"] == "cpu"
     assert 0 < facts["seconds_per_step"]["64 x 64"] < 60
     workers.stop()
+
+
+@contextmanager
+def refusing(queue: Queue, when: str = "1") -> Iterator[None]:
+    """Meanwhile the database takes no change of a job `when` it would become like that, as if its disk were full."""
+    for line in (
+        f"CREATE TRIGGER refusing BEFORE UPDATE ON jobs WHEN {when} BEGIN SELECT RAISE(ABORT, 'full'); END",
+        "DROP TRIGGER refusing",
+    ):
+        with queue.store.database.begin() as db:
+            db.execute(text(line))
+        if line.startswith("CREATE"):
+            yield
+
+
+def test_when_the_database_fails_for_a_while_all_goes_on_afterwards(queue, workers, caplog):
+    long = queue.submit("ann", wish(count=16, steps=150)).id
+    eventually(lambda: long in workers._drawings, 60)
+    with refusing(queue):
+        short = queue.submit("bob", wish()).id
+        eventually(lambda: caplog.text.count("taking a job failed") >= JOBS_AT_ONCE and "renewing the leases failed" in caplog.text, 60)
+    assert done(queue, "bob", short).attempts == 1
+    queue.cancel("ann", long)
+    eventually(lambda: long not in workers._drawings, 5)
+    assert len(pictures(queue, long)) < 16, "whoever cancels is heard still"
+
+
+def test_a_last_word_that_could_not_be_written_is_written_later(queue, workers, caplog):
+    with refusing(queue, "new.state = 'done'"):
+        id = queue.submit("ann", wish(count=2)).id
+        eventually(lambda: caplog.text.count("last word could not be written") >= 2, 60)
+        assert queue.find("ann", id).state == "running"
+    assert done(queue, "ann", id).attempts == 1 and pictures(queue, id) == [0, 1]
+
+
+def test_a_job_that_was_taken_but_that_no_thread_has_is_drawn_all_the_same(queue, tmp_path, monkeypatch):
+    workers = LocalWorkers(queue, "builtin", Catalogue(tmp_path / "library"))
+    id = queue.submit("ann", wish()).id
+    monkeypatch.setattr(queue_module, "LEASE", -1.0)
+    assert queue.claim(workers.name).id == id
+    monkeypatch.undo()
+    workers.start()
+    assert done(queue, "ann", id).attempts == 2
+    workers.stop()
+
+
+def test_a_job_of_another_version_fails_and_the_next_is_drawn(queue, workers):
+    with queue.store.database.begin() as db:
+        old = queue.store.add("ann", wish(), [wish()], "old").id
+        db.execute(text("UPDATE jobs SET request = '{}' WHERE id = :id"), {"id": old})
+    queue.wake()
+    done(queue, "bob", queue.submit("bob", wish()).id)
+    with queue.store.database.connect() as db:
+        assert db.execute(text("SELECT state FROM jobs WHERE id = :id"), {"id": old}).scalar() == "failed"

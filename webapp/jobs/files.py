@@ -5,9 +5,12 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 import secrets
+import shutil
 
 import fsspec
+from fsspec.implementations.local import LocalFileSystem
 from PIL import Image
 
 THUMBNAIL = 512  # pixels, the longer side at most
@@ -36,11 +39,27 @@ class Files:
                 self.system.rm_file(path)
 
     def take_in(self, data: bytes) -> str:
-        """Keeps a file that was handed in to draw from; its SHA-256, by which requests name it."""
-        name = hashlib.sha256(data).hexdigest()
-        if not self.system.exists(f"{self.root}/{name}"):
-            self._write(name, data)
+        """Keeps a file that was handed in to draw from; its SHA-256, by which requests name it. One that is there already is written
+        anew: it counts as handed in now."""
+        name = self.name_of(data)
+        self._write(name, data)
         return name
+
+    @staticmethod
+    def name_of(data: bytes) -> str:
+        """By which requests name a file that is handed in."""
+        return hashlib.sha256(data).hexdigest()
+
+    def size(self, name: str) -> int:
+        """Bytes; none if it is not there."""
+        try:
+            return self.system.size(f"{self.root}/{name}")
+        except FileNotFoundError:
+            return 0
+
+    def free(self) -> float:
+        """Bytes that the disk still takes. What is no disk takes any number."""
+        return shutil.disk_usage(self.root).free if isinstance(self.system, LocalFileSystem) else math.inf
 
     def read(self, name: str) -> bytes:
         """Raises FileNotFoundError."""

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, delete, func, select, tuple_, update
 
 from webapp.errors import NotFound
 from webapp.jobs.files import Files
-from webapp.jobs.store import ACTIVE, JOBS, PICTURES, Picture, Store, new_id, picture_of
+from webapp.jobs.store import ACTIVE, GONE, JOBS, PICTURES, Picture, Store, new_id, picture_of
 
 PAGE = 60  # pictures
 UNDO = 3600.0  # seconds that a deleted picture can be brought back
@@ -83,12 +83,12 @@ class Gallery:
 
     def favour(self, owner: str, ids: Sequence[str], on: bool) -> int:
         """Marks them, or takes the mark away; how many there were."""
-        return self._change(owner, _MINE.id.in_(ids) & _MINE.deleted.is_(None), favourite=on)
+        return len(self._change(owner, _MINE.id.in_(ids) & _MINE.deleted.is_(None), favourite=on))
 
     def delete(self, owner: str, ids: Sequence[str]) -> int:
         """Throws them away, and their links with them; how many there were. For an hour `restore` brings them back."""
         self.purge()
-        return self._change(owner, _MINE.id.in_(ids) & _MINE.deleted.is_(None), deleted=time.time(), share=None)
+        return self._tell(owner, self._change(owner, _MINE.id.in_(ids) & _MINE.deleted.is_(None), deleted=time.time(), share=None))
 
     def thrown(self, owner: str, id: str) -> int:
         """How many pictures were thrown away together with this one, itself included, and can be brought back."""
@@ -97,19 +97,22 @@ class Gallery:
 
     def restore(self, owner: str, id: str) -> int:
         """Brings back the picture and those thrown away together with it; how many."""
-        return self._change(owner, self._with(owner, id), deleted=None)
+        return self._tell(owner, self._change(owner, self._with(owner, id), deleted=None))
 
     def purge(self) -> int:
         """Removes for good what was deleted longer ago, and the jobs that have nothing else to show; how many pictures.
 
-        What an unfinished job has made stays until it ends, or it would be drawn again.
+        What an unfinished job has made stays until it ends, or it would be drawn again. Of a job that shows others it stays known that
+        there was one, or that would look as if it were still to be drawn.
         """
         ended = select(JOBS.c.id).where(JOBS.c.state.not_in(ACTIVE))
-        old = delete(PICTURES).where(_MINE.deleted < time.time() - UNDO, _MINE.job.in_(ended))
+        old = update(PICTURES).where(_MINE.deleted < time.time() - UNDO, _MINE.deleted != GONE, _MINE.job.in_(ended)).values(deleted=GONE)
         with self.store.database.begin() as db:
             gone = db.execute(old.returning(_MINE.id, _MINE.job)).all()
-            bare = JOBS.c.id.in_({job for _, job in gone}) & JOBS.c.id.not_in(select(_MINE.job))
-            db.execute(delete(JOBS).where(bare))
+            jobs = {job for _, job in gone}
+            jobs -= set(db.execute(select(_MINE.job).where(_MINE.job.in_(jobs), _MINE.deleted.is_distinct_from(GONE))).scalars())
+            db.execute(delete(PICTURES).where(_MINE.job.in_(jobs)))
+            db.execute(delete(JOBS).where(JOBS.c.id.in_(jobs)))
         for id, _ in gone:
             self.files.remove(id)
         return len(gone)
@@ -123,7 +126,7 @@ class Gallery:
         return found.share
 
     def withdraw(self, owner: str, id: str) -> int:
-        return self._change(owner, (_MINE.id == id) & _MINE.share.is_not(None), share=None)
+        return len(self._change(owner, (_MINE.id == id) & _MINE.share.is_not(None), share=None))
 
     def shared(self, word: str) -> Picture:
         """The picture that a link's word opens. Raises NotFound."""
@@ -140,7 +143,14 @@ class Gallery:
         moment = select(other.c.deleted).where(other.c.id == id, other.c.owner == owner).scalar_subquery()
         return (_MINE.deleted == moment) & (_MINE.deleted > time.time() - UNDO)
 
-    def _change(self, owner: str, which: ColumnElement[bool], **values: object) -> int:
+    def _change(self, owner: str, which: ColumnElement[bool], **values: object) -> list[str]:
+        """The job of each picture that was changed."""
         changed = update(PICTURES).where(_MINE.owner == owner, which)
         with self.store.database.begin() as db:
-            return db.execute(changed.values(**values)).rowcount
+            return list(db.execute(changed.values(**values).returning(_MINE.job)).scalars())
+
+    def _tell(self, owner: str, jobs: Sequence[str]) -> int:
+        """These jobs show other pictures than before; how many those are."""
+        for job in dict.fromkeys(jobs):
+            self.store.changed(owner, job)
+        return len(jobs)

@@ -11,13 +11,13 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from sqlalchemy import Boolean, Column, Connection, Float, Index, Integer, String, Table, func, insert, select, update
+from sqlalchemy import Boolean, Column, Connection, Float, Index, Integer, String, Table, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from webapp.errors import Busy, InvalidRequest
 from webapp.jobs.rules import Rules
-from webapp.jobs.store import ACTIVE, JOBS, PICTURES, QUEUED, TABLES, Store, new_id
-from webapp.schema import GenerationRequest
+from webapp.jobs.store import ACTIVE, JOBS, PICTURES, QUEUED, TABLES, Job, Store, new_id
+from webapp.schema import RANGES, GenerationRequest
 
 HOST, GUESTS = "host", "guests"  # by what somebody came; else by the invitation of that id
 NOTED = 60.0  # seconds: how often it is written down that somebody is still here
@@ -44,6 +44,14 @@ INVITES = Table(
     Column("created", Float, nullable=False),
     Column("expires", Float, nullable=False),
     Column("revoked", Boolean, nullable=False, default=False),
+)
+
+
+PAID = Table(  # which invitation the pictures of a job that is not over are counted on
+    "paid",
+    TABLES,
+    Column("job", String(32), primary_key=True),
+    Column("invite", String(32), nullable=False),
 )
 
 
@@ -103,16 +111,22 @@ class People:
 
     def check(self, person: str, pictures: Sequence[GenerationRequest]) -> None:
         """The host's rules for what a guest asks for, every prompt of it written out. Raises InvalidRequest."""
-        with self._database.connect() as db:
-            link = db.execute(select(PEOPLE.c.link).where(PEOPLE.c.id == person)).scalar()
-        if link not in (None, HOST):
-            self.rules.check(picture.prompt for picture in pictures)
+        if self.is_guest(person):
+            self.rules.check({(picture.prompt, picture.steps or RANGES["steps"][1]) for picture in pictures})
 
-    def spend(self, db: Connection, person: str, pictures: int) -> None:
-        """Takes so many pictures from the invitation by which they came, if they did, within the transaction of `db`. Raises Busy."""
-        theirs = INVITES.c.id == select(PEOPLE.c.link).where(PEOPLE.c.id == person).scalar_subquery()
+    def is_guest(self, person: str) -> bool:
+        with self._database.connect() as db:
+            return db.execute(select(PEOPLE.c.link).where(PEOPLE.c.id == person)).scalar() not in (None, HOST)
+
+    def spend(self, db: Connection, job: Job) -> None:
+        """Takes the job's pictures from the invitation by which its owner came, if they did, within the transaction of `db`. Raises
+        Busy."""
+        pictures = len(job.plan)
+        theirs = INVITES.c.id == select(PEOPLE.c.link).where(PEOPLE.c.id == job.owner).scalar_subquery()
         enough = INVITES.c.used + pictures <= INVITES.c.quota
-        if db.execute(update(INVITES).where(theirs, enough).values(used=INVITES.c.used + pictures)).rowcount:
+        paid = update(INVITES).where(theirs, enough).values(used=INVITES.c.used + pictures).returning(INVITES.c.id)
+        if invite := db.execute(paid).scalar():
+            db.execute(insert(PAID).values(job=job.id, invite=invite))
             return
         left = db.execute(select(INVITES.c.quota - INVITES.c.used).where(theirs)).scalar()
         if left is None:
@@ -120,6 +134,14 @@ class People:
         if left:
             raise Busy(f"This asks for {pictures} pictures, and your invitation has {left} left. Please ask for fewer.", 3600)
         raise Busy("All pictures of your invitation are drawn. Please ask its host for another.", 3600)
+
+    def settle(self, db: Connection, job: str) -> None:
+        """Gives back to the invitation what a job that is over has not drawn, within the transaction of `db`."""
+        invite = db.execute(delete(PAID).where(PAID.c.job == job).returning(PAID.c.invite)).scalar()
+        if invite:
+            asked = len(json.loads(db.execute(select(JOBS.c.plan).where(JOBS.c.id == job)).scalar_one()))
+            drawn = db.execute(select(func.count()).select_from(PICTURES).where(PICTURES.c.job == job)).scalar_one()
+            db.execute(update(INVITES).where(INVITES.c.id == invite).values(used=INVITES.c.used - (asked - drawn)))
 
     # -- invitations
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import base64
+import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from types import MappingProxyType
 
 from PIL import Image
+from pydantic import ValidationError
 
 from webapp import metadata, plan
 from webapp.errors import Busy, InvalidRequest, NotFound
@@ -25,7 +27,11 @@ MOST_WAITING = 100  # jobs of one person that are not begun
 MOST_OF_ALL = 2000  # and of everybody together
 SOONEST, LATEST = 2, 600  # seconds after which who was refused is told to come back
 MOST_ATTEMPTS = 3  # a job that takes the server down with it so often is given up
+MOST_HANDED_IN = 300_000_000  # bytes of pictures to draw from, by one guest, that are not cleared away yet
+LEAST_FREE = 1_000_000_000  # bytes of the disk that are left for what is drawn, and for everything else
 LEASE = 10.0  # seconds a worker may be silent before its jobs go to another
+
+log = logging.getLogger(__name__)
 
 
 def turns(waiting: Sequence[tuple[str, str]], served: Mapping[str, float], running: Mapping[str, int] = MappingProxyType({})) -> list[str]:
@@ -65,6 +71,7 @@ class Queue:
         self._live: dict[str, dict[int, PictureView]] = {}  # progress of what is being drawn; not worth keeping
         self._change = threading.Condition()
         self._changes = 0
+        store.changed = events.changed
 
     # -- for people
 
@@ -83,15 +90,27 @@ class Queue:
         request = request.seeded()
         pictures = plan.pictures(request, self.library)
         self.people.check(owner, pictures)
-        job = self.store.add(owner, request, pictures, key or new_id(), lambda db: self.people.spend(db, owner, len(pictures)))
-        self._tell(job)
+        job = self.store.add(owner, request, pictures, key or new_id(), self.people.spend)
+        self._tell(owner, job.id)
         return job
 
     def take_in(self, owner: str, data: bytes) -> str:
-        """Keeps a picture's file to draw from; its SHA-256, by which this owner's requests name it, and nobody else's."""
+        """Keeps a picture's file to draw from; its SHA-256, by which this owner's requests name it, and nobody else's. Raises
+        InvalidRequest when there is no room for it."""
+        if not self.store.handed_in(owner, [self.files.name_of(data)]):
+            self._check_room(owner, len(data))
         name = self.files.take_in(data)
         self.store.hand_in(owner, name)
         return name
+
+    def _check_room(self, owner: str, size: int) -> None:
+        if self.files.free() - size < LEAST_FREE:
+            raise InvalidRequest({"image": "The server's disk is nearly full, so no more pictures can be handed in. Please tell its host."})
+        if self.people.is_guest(owner) and size + sum(map(self.files.size, self.store.all_handed_in(owner))) > MOST_HANDED_IN:
+            megabytes = MOST_HANDED_IN // 1_000_000
+            raise InvalidRequest(
+                {"image": f"With this, what you have handed in would be more than {megabytes} MB. Please ask the host to make room."}
+            )
 
     def room_in(self, owner: str | None) -> int:
         """The seconds until the first waiting job of this owner, or (None) of anybody, begins, as far as is known: 2 to 600."""
@@ -110,11 +129,10 @@ class Queue:
     def cancel(self, owner: str, id: str) -> Job:
         """Ends the owner's job, waiting or running; pictures already finished stay. Raises NotFound."""
         job = self.find(owner, id)
-        ended = self.store.end(id, CANCELLED)
-        if ended:
+        if self.store.end(id, CANCELLED, settle=self.people.settle):
             self._live.pop(id, None)
-            self._tell(ended)
-        return ended or job
+            self._tell(owner, id)
+        return self.store.job(id) or job
 
     def find(self, owner: str, id: str) -> Job:
         """Raises NotFound, also when the job is somebody else's."""
@@ -133,7 +151,7 @@ class Queue:
     def views(self, jobs: Sequence[Job], defaults: Defaults | None) -> list[JobView]:
         """What the owner of these jobs sees of them."""
         order = {id: place for place, id in enumerate(self.order())} if any(job.state == QUEUED for job in jobs) else {}
-        kept = self.store.pictures_of([job.id for job in jobs])
+        kept = self.store.pictures_of([job.id for job in jobs], gone=True)
         times = self._times(defaults) if defaults and any(job.active for job in jobs) else {}
         views = [self._view(job, kept[job.id], order, defaults) for job in jobs]
         for view in views:
@@ -211,13 +229,18 @@ class Queue:
     def claim(self, worker: str) -> Job | None:
         """The next job in fair turn, now `worker`'s; None if nothing waits."""
         for id in self.order():
-            job = self.store.claim(id, worker, LEASE)
+            try:
+                job = self.store.claim(id, worker, LEASE)
+            except ValidationError:
+                log.exception("job %s was written by another version, and this one cannot read it", id)
+                self.store.end(id, FAILED, "Something went wrong while drawing this; the server's log says what.", worker)
+                continue
             if job is None:
                 continue  # another worker's, or just cancelled
             if job.attempts > MOST_ATTEMPTS:
                 self.end(job, FAILED, "The server stopped each time it tried to draw this, so it gave up.", worker)
                 continue
-            self._tell(job)
+            self._tell(job.owner, id)
             return job
         return None
 
@@ -239,20 +262,24 @@ class Queue:
         """Keeps a finished picture: first the files, then the row, so that what the store lists is really there."""
         picture = Picture(new_id(), job.id, number, job.owner, receipt, time.time())
         self.files.save(picture.id, metadata.to_png(image, receipt))
-        self.store.keep(picture)
-        self.progress(job, number, id=picture.id, preview=b"")
+        if self.store.keep(picture):
+            self.progress(job, number, id=picture.id, preview=b"")
+        else:  # another worker was faster, or it was cancelled
+            self.files.remove(picture.id)
 
     def end(self, job: Job, state: str, error: str, worker: str) -> None:
         """The job's last word from the worker that has it; nothing if it was cancelled or given to another meanwhile."""
-        ended = self.store.end(job.id, state, error, worker)
+        self.store.end(job.id, state, error, worker, self.people.settle)
         self._live.pop(job.id, None)
-        self._tell(ended or job)
+        self._tell(job.owner, job.id)
 
     def give_back(self, job: Job, worker: str) -> None:
         """The job goes on later, in its turn; pictures already finished stay."""
-        back = self.store.give_back(job.id, worker)
-        self._begin_again(job.id)
-        self._tell(back or job)
+        if self.store.give_back(job.id, worker):
+            self._begin_again(job.id)
+        else:
+            self._live.pop(job.id, None)
+        self._tell(job.owner, job.id)
 
     def overtaken(self, worker: str) -> list[str]:
         """The ids of those of `worker`'s jobs that are to be given back, because somebody waits who has none in work."""
@@ -270,18 +297,19 @@ class Queue:
         if finished:
             self._live[id] = finished
 
-    def renew(self, worker: str) -> set[str]:
-        """Tells that `worker` lives; the ids of the jobs it still has. Jobs of silent workers go back into the queue."""
-        held = self.store.renew(worker, LEASE)
-        for job in self.store.release():
-            self._tell(job)
+    def renew(self, worker: str, ids: Collection[str] | None = None) -> set[str]:
+        """Tells that `worker` lives, and works on the jobs `ids`, or (None) on all it has; those of them that are still its own. Jobs
+        that nobody works on go back into the queue."""
+        held = self.store.renew(worker, LEASE, ids)
+        for id, owner in self.store.release():
+            self._tell(owner, id)
         return held
 
     def release(self, worker: str) -> None:
         """Gives all of `worker`'s jobs back into the queue."""
-        for job in self.store.release(worker):
-            self._begin_again(job.id)
-            self._tell(job)
+        for id, owner in self.store.release(worker):
+            self._begin_again(id)
+            self._tell(owner, id)
 
     def wait(self, seen: int, timeout: float) -> int:
         """Waits until something changed after `seen`, an earlier answer of this method, or for `timeout` seconds."""
@@ -295,9 +323,9 @@ class Queue:
             self._changes += 1
             self._change.notify_all()
 
-    def _tell(self, job: Job) -> None:
-        """A turn was taken, ended or asked for: wakes the workers and tells everyone whose place may have moved."""
+    def _tell(self, owner: str, id: str) -> None:
+        """A turn of this job was taken, ended or asked for: wakes the workers and tells everyone whose place may have moved."""
         self.wake()
-        self.events.changed(job.owner, job.id)
-        for id, owner in self.store.waiting()[0]:
-            self.events.changed(owner, id)
+        self.events.changed(owner, id)
+        for other, theirs in self.store.waiting()[0]:
+            self.events.changed(theirs, other)

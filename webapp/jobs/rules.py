@@ -3,18 +3,22 @@ It lasts in the database."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 import secrets
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Collection
 
 from sqlalchemy import Column, String, Table, Text, delete, insert, select
 
+from webapp import prompt as grammar
 from webapp.errors import InvalidRequest
 from webapp.jobs.store import TABLES, Store
 
 MOST_WORDS = 20_000  # characters of the list
+MOST_CHANGES = 500_000  # brackets and their signs, times steps, of what is looked through at once: some seconds
+FAINT = 0.1  # the weight below which a word is hardly seen
 RULES = Table("rules", TABLES, Column("name", String(32), primary_key=True), Column("value", Text, nullable=False))
 
 
@@ -71,9 +75,13 @@ class Rules:
         self._set(words="\n".join(lines))
         self._blocked = _pattern(self.words)
 
-    def check(self, prompts: Iterable[str]) -> None:
-        """Raises InvalidRequest if a prompt holds what is blocked. The sentence gives no hint of the list."""
-        if self._blocked and any(self._blocked.search(_folded(prompt)) for prompt in dict.fromkeys(prompts)):
+    def check(self, prompts: Collection[tuple[str, int]]) -> None:
+        """Raises InvalidRequest if a prompt, to be drawn in so many steps, holds what is blocked. The sentence gives no hint of the list."""
+        if not self._blocked:
+            return
+        if sum(sum(map(text.count, "[]|:")) * steps for text, steps in prompts if "[" in text) > MOST_CHANGES:
+            raise InvalidRequest({"prompt": "These prompts change too often while they are drawn. Please use fewer square brackets."})
+        if any(self._blocked.search(_folded(text)) for prompt in prompts for text in _as_read(*prompt)):
             raise InvalidRequest(
                 {"prompt": "Something in this prompt is not drawn here, by the host's wish. Please say it in other words."}
             )
@@ -83,6 +91,17 @@ class Rules:
             db.execute(delete(RULES).where(RULES.c.name.in_(values)))
             db.execute(insert(RULES), [{"name": name, "value": value} for name, value in values.items()])
         self._known |= values
+
+
+def _as_read(prompt: str, steps: int) -> set[str]:
+    """The prompt as it is written, and all that the model reads of it over the steps: without tags and weights, and without words that
+    count next to nothing."""
+    found = {prompt}
+    with contextlib.suppress(InvalidRequest):
+        for _, text in grammar.schedule(grammar.loras(prompt)[0], steps):
+            parts = grammar.spans(text)
+            found.add(" ".join("".join(span.text for span in part if abs(span.weight) >= FAINT) for part in parts))
+    return found
 
 
 def _folded(text: str) -> str:

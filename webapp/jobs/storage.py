@@ -13,7 +13,7 @@ from sqlalchemy import delete, func, select
 
 from webapp.jobs.files import Files
 from webapp.jobs.people import DAY, PEOPLE
-from webapp.jobs.store import ACTIVE, HANDED_IN, JOBS, PICTURES, Store
+from webapp.jobs.store import ACTIVE, GONE, HANDED_IN, JOBS, PICTURES, Store
 
 FRESH = DAY  # seconds that a picture which was handed in waits for a request
 LOOKED = 60.0  # seconds between two looks at the disk
@@ -89,7 +89,8 @@ class Storage:
         """How many people have not come for so many days, and how many pictures are theirs."""
         with self._database.connect() as db:
             owners = self._absent(db, days)
-            pictures = db.execute(select(PICTURES.c.owner, func.count()).group_by(PICTURES.c.owner)).tuples().all()
+            there = select(PICTURES.c.owner, func.count()).where(PICTURES.c.deleted.is_distinct_from(GONE))
+            pictures = db.execute(there.group_by(PICTURES.c.owner)).tuples().all()
         return len(owners), sum(number for owner, number in pictures if owner in owners)
 
     def forget(self, days: int) -> int:

@@ -36,6 +36,7 @@ from webapp.schema import GenerationRequest, Receipt
 
 QUEUED, RUNNING, DONE, FAILED, CANCELLED = ("queued", "running", "done", "failed", "cancelled")
 ACTIVE = (QUEUED, RUNNING)
+GONE = 1.0  # in place of when a picture was deleted: its job has others to show, and is not to draw it again
 
 _PLAN = TypeAdapter(tuple[GenerationRequest, ...])
 TABLES = MetaData()
@@ -70,7 +71,7 @@ PICTURES = Table(
     Column("prompt", Text, nullable=False),  # the receipt's, to be searched
     Column("created", Float, nullable=False),
     Column("favourite", Boolean, nullable=False, default=False),
-    Column("deleted", Float),  # when; its files stay a while, so that it can be brought back
+    Column("deleted", Float),  # when; its files stay a while, so that it can be brought back; GONE when they do not any more
     Column("share", String(32), unique=True),  # who knows this may see the picture
     UniqueConstraint("job", "number"),
     Index("pictures_by_owner", "owner", "created"),
@@ -130,6 +131,7 @@ class Store:
         if self.database.dialect.name == "sqlite":
             event.listen(self.database, "connect", _prepare_sqlite)
         TABLES.create_all(self.database)
+        self.changed: Callable[[str, str], None] = lambda owner, job: None  # told of jobs that others than the queue change
 
     def close(self) -> None:
         self.database.dispose()
@@ -142,7 +144,7 @@ class Store:
         request: GenerationRequest,
         plan: Sequence[GenerationRequest],
         key: str,
-        pay: Callable[[Connection], None] = lambda db: None,
+        pay: Callable[[Connection, Job], None] = lambda db, job: None,
     ) -> Job:
         """A new queued job; or, if this owner has sent this `key` before, the job that it made then.
 
@@ -160,7 +162,7 @@ class Store:
         try:
             with self.database.begin() as db:
                 job = job_of(db.execute(insert(JOBS).values(row).returning(JOBS)).one())
-                pay(db)
+                pay(db, job)
                 return job
         except IntegrityError:
             found = self.sent(owner, key)
@@ -223,42 +225,60 @@ class Store:
             row = db.execute(taken.returning(JOBS)).one_or_none()
         return job_of(row) if row else None
 
-    def renew(self, worker: str, lease: float) -> set[str]:
-        """The ids of the jobs that `worker` still holds, each for another `lease` seconds."""
-        mine = update(JOBS).where(JOBS.c.worker == worker, JOBS.c.state == RUNNING).values(lease=time.time() + lease)
+    def renew(self, worker: str, lease: float, ids: Collection[str] | None = None) -> set[str]:
+        """Those of the jobs `ids`, or (None) of all, that `worker` still holds, each for another `lease` seconds."""
+        which = True if ids is None else JOBS.c.id.in_(ids)
+        mine = update(JOBS).where(JOBS.c.worker == worker, JOBS.c.state == RUNNING, which).values(lease=time.time() + lease)
         with self.database.begin() as db:
             return set(db.execute(mine.returning(JOBS.c.id)).scalars())
 
-    def release(self, worker: str | None = None) -> list[Job]:
-        """Back into the queue: every running job of `worker`, or (None) every one whose lease has run out."""
+    def release(self, worker: str | None = None) -> list[tuple[str, str]]:
+        """Back into the queue: every running job of `worker`, for whom that is no failed attempt, or (None) every one whose lease has
+        run out. (id, owner) of each."""
         whose = JOBS.c.lease < time.time() if worker is None else JOBS.c.worker == worker
-        back = update(JOBS).where(JOBS.c.state == RUNNING, whose).values(state=QUEUED, worker=None, lease=None)
+        attempts = JOBS.c.attempts - (0 if worker is None else 1)
+        back = update(JOBS).where(JOBS.c.state == RUNNING, whose).values(state=QUEUED, worker=None, lease=None, attempts=attempts)
         with self.database.begin() as db:
-            return [job_of(row) for row in db.execute(back.returning(JOBS))]
+            return [(id, owner) for id, owner in db.execute(back.returning(JOBS.c.id, JOBS.c.owner))]
 
-    def give_back(self, id: str, worker: str) -> Job | None:
-        """Job `id` of `worker` goes back into the queue of the worker's own will, which is no failed attempt; None if it has it no more."""
+    def give_back(self, id: str, worker: str) -> bool:
+        """Job `id` of `worker` goes back into the queue of the worker's own will, which is no failed attempt; False if it has it no
+        more."""
         back = update(JOBS).where(JOBS.c.id == id, JOBS.c.worker == worker, JOBS.c.state == RUNNING)
         back = back.values(state=QUEUED, worker=None, lease=None, attempts=JOBS.c.attempts - 1)
         with self.database.begin() as db:
-            row = db.execute(back.returning(JOBS)).one_or_none()
-        return job_of(row) if row else None
+            return bool(db.execute(back).rowcount)
 
-    def end(self, id: str, state: str, error: str = "", worker: str | None = None) -> Job | None:
-        """An active job's last word; None if it was over already or (unless None) is not this worker's."""
+    def end(
+        self,
+        id: str,
+        state: str,
+        error: str = "",
+        worker: str | None = None,
+        settle: Callable[[Connection, str], None] = lambda db, id: None,
+    ) -> bool:
+        """An active job's last word; False if it was over already or (unless None) is not this worker's.
+
+        `settle` is done in the same transaction.
+        """
         assert state in (DONE, FAILED, CANCELLED)
         mine = True if worker is None else JOBS.c.worker == worker
         over = update(JOBS).where(JOBS.c.id == id, JOBS.c.state.in_(ACTIVE), mine)
         with self.database.begin() as db:
-            row = db.execute(over.values(state=state, error=error, finished=time.time()).returning(JOBS)).one_or_none()
-        return job_of(row) if row else None
+            ended = bool(db.execute(over.values(state=state, error=error, finished=time.time())).rowcount)
+            if ended:
+                settle(db, id)
+        return ended
 
     # -- pictures
 
     def keep(self, picture: Picture) -> bool:
-        """Keeps a picture; False if the job has that picture already."""
+        """Keeps a picture; False if the job has that picture already, or is over."""
+        active = update(JOBS).where(JOBS.c.id == picture.job, JOBS.c.state.in_(ACTIVE))
         try:
             with self.database.begin() as db:
+                if not db.execute(active.values(state=JOBS.c.state)).rowcount:  # changes nothing, but it cannot end meanwhile
+                    return False
                 db.execute(insert(PICTURES).values(_row(picture)))
             return True
         except IntegrityError:
@@ -270,11 +290,12 @@ class Store:
             row = db.execute(select(PICTURES).where(mine)).one_or_none()
         return picture_of(row) if row else None
 
-    def pictures_of(self, jobs: Sequence[str]) -> dict[str, list[Picture]]:
-        """The pictures of each of these jobs, in order."""
+    def pictures_of(self, jobs: Sequence[str], gone: bool = False) -> dict[str, list[Picture]]:
+        """The pictures of each of these jobs, in order; also what is `gone` for good, if asked for."""
         found: dict[str, list[Picture]] = {job: [] for job in jobs}
+        there = True if gone else PICTURES.c.deleted.is_distinct_from(GONE)
         with self.database.connect() as db:
-            for row in db.execute(select(PICTURES).where(PICTURES.c.job.in_(jobs)).order_by(PICTURES.c.number)):
+            for row in db.execute(select(PICTURES).where(PICTURES.c.job.in_(jobs), there).order_by(PICTURES.c.number)):
                 found[row.job].append(picture_of(row))
         return found
 
@@ -291,10 +312,17 @@ class Store:
             mine = select(HANDED_IN.c.name).where(HANDED_IN.c.owner == owner, HANDED_IN.c.name.in_(names))
             return set(db.execute(mine).scalars())
 
+    def all_handed_in(self, owner: str) -> list[str]:
+        """The names of all that this owner has handed in."""
+        with self.database.connect() as db:
+            return list(db.execute(select(HANDED_IN.c.name).where(HANDED_IN.c.owner == owner)).scalars())
+
 
 def _prepare_sqlite(connection, _record) -> None:
     for line in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=10000", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {line}")
+    # SQLite's own knows ASCII alone, and searches compare what it gives
+    connection.create_function("lower", 1, lambda text: text.casefold() if isinstance(text, str) else text, deterministic=True)
 
 
 def job_of(row) -> Job:

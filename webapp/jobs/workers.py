@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from webapp.catalogue import Catalogue
 from webapp.errors import AppError
+from webapp.jobs.gallery import UNDO, Gallery
 from webapp.jobs.queue import LEASE, Queue
 from webapp.jobs.store import DONE, FAILED, Job, new_id
 from webapp.schema import ModelView
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 JOBS_AT_ONCE = 4  # each may have several pictures; the engine decides how many share a step
 TURN = 8  # pictures of one job, after which others who wait go first
+PAUSE = 1.0  # seconds after an error, before the same is tried again
 PREVIEWS = 12  # of one picture at most, and no two within a second
 PREVIEW_SIDE, PREVIEW_QUALITY = 96, 50  # pixels, the longer side at most; of WebP, 0 to 100
 
@@ -41,12 +43,14 @@ class LocalWorkers:
         self._engine: Engine | None = None
         self._wish = 0  # counts the models that were asked for; only the latest becomes the engine's
         self._changing = threading.Lock()
+        self._in_hand: set[str] = set()  # the ids of the jobs that a thread has; only these are renewed
         self._drawings: dict[str, Drawing] = {}  # by job id
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
         self._run(self._stay_alive)
+        self._run(self._empty_bin)
         for _ in range(JOBS_AT_ONCE):
             self._run(self._feed)
         self._run(self._load, self.model.name, self._wish, None)
@@ -141,12 +145,20 @@ class LocalWorkers:
         """Takes one job after the other and draws it."""
         seen = 0
         while not self._stopping.is_set():
-            engine = self._engine
-            job = self.queue.claim(self.name) if engine else None
-            if engine and job:
-                self._draw(job, engine)
-            else:
-                seen = self.queue.wait(seen, timeout=LEASE / 3)
+            try:
+                engine = self._engine
+                job = self.queue.claim(self.name) if engine else None
+                if engine and job:
+                    self._in_hand.add(job.id)
+                    try:
+                        self._draw(job, engine)
+                    finally:
+                        self._in_hand.discard(job.id)
+                else:
+                    seen = self.queue.wait(seen, timeout=LEASE / 3)
+            except Exception:
+                log.exception("taking a job failed")
+                self._stopping.wait(PAUSE)
 
     def _draw(self, job: Job, engine: Engine) -> None:
         """Draws what is missing of the job. What was taken back meanwhile, or has had its turn while others wait, goes back into the
@@ -169,12 +181,21 @@ class LocalWorkers:
         except Exception:
             log.exception("job %s failed", job.id)
             failures.append("Something went wrong while drawing this; the server's log says what.")
-        if self._stopping.is_set():
-            return
         if engine is not self._engine or not (over or failures):
-            self.queue.give_back(job, self.name)
+            self._until_written(self.queue.give_back, job, self.name)
         else:
-            self.queue.end(job, FAILED if failures else DONE, " ".join(dict.fromkeys(failures)), self.name)
+            sentences = " ".join(dict.fromkeys(failures))
+            self._until_written(self.queue.end, job, FAILED if failures else DONE, sentences, self.name)
+
+    def _until_written(self, say: Callable[..., None], *words: object) -> None:
+        """Tells the queue; again and again where the database does not take it, unless we stop."""
+        while not self._stopping.is_set():
+            try:
+                say(*words)
+                return
+            except Exception:
+                log.exception("a job's last word could not be written")
+                self._stopping.wait(PAUSE)
 
     def _draw_turn(self, job: Job, numbers: Sequence[int], engine: Engine, failures: list[str]) -> bool:
         """Draws these of the job's pictures; whether nothing was taken back."""
@@ -197,15 +218,29 @@ class LocalWorkers:
         """Renews the leases, and stops drawing what is no longer ours: cancelled, or given to another."""
         seen = 0
         while not self._stopping.is_set():
-            ours = dict(self._drawings)  # before the store is asked: a job claimed meanwhile is not missed in its answer
-            held = self.queue.renew(self.name)
-            for id, drawing in ours.items():
-                if id not in held:
-                    drawing.cancel()
-            for id in self.queue.overtaken(self.name):
-                if id in self._drawings:
-                    self._drawings[id].cancel()
-            seen = self.queue.wait(seen, timeout=LEASE / 3)
+            try:
+                ours = dict(self._drawings)  # before the store is asked: a job claimed meanwhile is not missed in its answer
+                held = self.queue.renew(self.name, set(self._in_hand))
+                for id, drawing in ours.items():
+                    if id not in held:
+                        drawing.cancel()
+                for id in self.queue.overtaken(self.name):
+                    if drawing := self._drawings.get(id):
+                        drawing.cancel()
+                seen = self.queue.wait(seen, timeout=LEASE / 3)
+            except Exception:
+                log.exception("renewing the leases failed")
+                self._stopping.wait(PAUSE)
+
+    def _empty_bin(self) -> None:
+        """Takes out for good what was thrown away long enough ago: at once, and then each hour."""
+        gallery = Gallery(self.queue.store, self.queue.files)
+        while not self._stopping.is_set():
+            try:
+                gallery.purge()
+            except Exception:
+                log.exception("emptying the bin failed")
+            self._stopping.wait(UNDO)
 
 
 class _Notes:
