@@ -11,15 +11,20 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import nbformat
+import pytest
+from jupyter_core.utils import run_sync
 from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
 
 ROOT = Path(__file__).parent.parent
 CLONE = ("webapp", "templates", "static", "locales", "requirements.txt", "requirements-notebook.txt")
 
 
 class Book:
-    def __init__(self, name: str, place: Path, environment: Mapping[str, str] | None = None, **settings: object) -> None:
-        for part in CLONE:
+    def __init__(
+        self, name: str, place: Path, environment: Mapping[str, str] | None = None, alone: bool = False, **settings: object
+    ) -> None:
+        for part in () if alone else CLONE:
             if not (place / part).exists():
                 (place / part).symlink_to(ROOT / part)
         self.book = nbformat.read(ROOT / name, as_version=4)
@@ -41,9 +46,12 @@ class Book:
         self._thread.submit(self._open.close).result()
         self._thread.shutdown()
 
-    def run(self) -> list[list]:
-        """Runs the cells that were not run yet; the outputs of each. Raises nbclient's CellExecutionError."""
-        while self._done < len(self.book.cells):
+    def run(self, until: str = "", again: bool = False) -> list[list]:
+        """Runs the cells that were not run yet, or all of them `again`, to the one with the text `until`; the outputs of each. Raises
+        nbclient's CellExecutionError."""
+        self._done = 0 if again else self._done
+        end = next(place for place, cell in enumerate(self.book.cells, 1) if until in cell.source) if until else len(self.book.cells)
+        while self._done < end:
             number = self._done
             self._done += 1
             self._thread.submit(self._client.execute_cell, self.book.cells[number], number).result()
@@ -53,6 +61,18 @@ class Book:
         """Runs one more cell; what it printed."""
         self.book.cells.append(nbformat.v4.new_code_cell(source))
         return printed(self.run()[-1])
+
+    def stopped(self, source: str) -> str:
+        """Runs one more cell, which is to end with a sentence and no traceback."""
+        with pytest.raises(CellExecutionError):
+            self.cell(source)
+        [error] = [output for output in self.book.cells[-1].outputs if output.output_type == "error"]
+        [line] = error.traceback
+        return line
+
+    def interrupt(self) -> None:
+        """As the button of that name does."""
+        self._thread.submit(run_sync(self._client.km.interrupt_kernel)).result()
 
     @property
     def said(self) -> str:

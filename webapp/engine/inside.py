@@ -15,9 +15,11 @@ from torch.overrides import TorchFunctionMode
 
 from webapp.engine import samplers
 from webapp.engine.checkpoint import Checkpoint
-from webapp.engine.latents import finished
+from webapp.engine.conditioning import Conditioner
+from webapp.engine.healing import DECODED_AGAIN, DRAWN_AGAIN
+from webapp.engine.latents import Blank, finished
 from webapp.engine.task import slerp
-from webapp.schema import GenerationRequest
+from webapp.schema import GenerationRequest, Receipt
 
 
 class Words(NamedTuple):
@@ -72,8 +74,30 @@ def encode(checkpoint: Checkpoint, image: Image.Image, seed: int = 0) -> torch.T
 
 @torch.inference_mode()
 def decode(checkpoint: Checkpoint, latents: torch.Tensor) -> Image.Image:
-    """The picture of latents (1, channels, h, w). Raises Blank."""
-    return finished(checkpoint.space.decode(latents.to(checkpoint.device, checkpoint.dtype))[0])
+    """The picture of latents (1, channels, h, w), be it of one colour; in float32 if half precision overflows."""
+    latents = latents.to(checkpoint.device, checkpoint.dtype)
+    try:
+        return finished(checkpoint.space.decode(latents)[0])
+    except Blank:
+        pixels = checkpoint.space.decode_precisely(latents.nan_to_num())[0]
+    levels = (pixels.movedim(0, -1).nan_to_num() / 2 + 0.5).clamp(0, 1) * 255
+    return Image.fromarray(levels.round().byte().cpu().numpy())
+
+
+@torch.inference_mode()
+def apart(checkpoint: Checkpoint, receipt: Receipt) -> str:
+    """Why what `read`, `denoise` and `decode` make of a receipt's request is another picture than the engine's; empty if it is the same."""
+    if {DRAWN_AGAIN, DECODED_AGAIN} & set(receipt.notes):
+        return "Half precision overflowed here. The engine drew this picture in float32, the loop by hand did not."
+    wanted = receipt.request
+    texts = [wanted.negative_prompt, wanted.prompt] if wanted.guidance > 1 else [wanted.prompt]
+    plain = torch.cat([read(checkpoint, text).embeddings for text in texts])
+    words = Conditioner(checkpoint.tokenizer, checkpoint.text_encoder).condition(
+        wanted.prompt, wanted.negative_prompt, guided=wanted.guidance > 1, steps=wanted.steps, clip_skip=wanted.clip_skip
+    )
+    if receipt.add_ons or any(not torch.equal(plain, words.at(step)) for step in range(wanted.steps)):
+        return "Here prompts are read plainly, and up to 75 tokens of them. The engine reads weights, add-ons and all the rest."
+    return ""
 
 
 @torch.inference_mode()
