@@ -119,15 +119,18 @@ def refusing(queue: Queue, when: str = "1") -> Iterator[None]:
 
 
 def test_when_the_database_fails_for_a_while_all_goes_on_afterwards(queue, workers, caplog):
-    long = queue.submit("ann", wish(count=16, steps=150)).id
+    long = queue.submit("ann", wish(count=4, steps=150)).id
     eventually(lambda: long in workers._drawings, 60)
     with refusing(queue):
         short = queue.submit("bob", wish()).id
         eventually(lambda: caplog.text.count("taking a job failed") >= JOBS_AT_ONCE and "renewing the leases failed" in caplog.text, 60)
     assert done(queue, "bob", short).attempts == 1
-    queue.cancel("ann", long)
-    eventually(lambda: long not in workers._drawings, 5)
-    assert len(pictures(queue, long)) < 16, "whoever cancels is heard still"
+    later = queue.submit("bob", wish(count=16, steps=150)).id
+    eventually(lambda: later in workers._drawings, 60)
+    for owner, id in (("ann", long), ("bob", later)):
+        queue.cancel(owner, id)
+    eventually(lambda: not workers._drawings, 5)
+    assert len(pictures(queue, later)) < 16, "whoever cancels is heard still"
 
 
 def test_a_last_word_that_could_not_be_written_is_written_later(queue, workers, caplog):
