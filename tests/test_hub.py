@@ -249,6 +249,18 @@ def test_a_slow_download_is_waited_for_one_that_stands_still_is_taken_up_again_a
     assert len(set(done)) > 3, "between nothing and all"
 
 
+def test_whoever_wants_no_net_gets_what_is_on_the_disk(model: Path, tmp_path: Path) -> None:
+    server, cache = FakeHub({"x/y": model}), tmp_path / "cache"
+    offline = {"code": FETCHING, "HF_HUB_OFFLINE": "1"}
+    assert load_in_a_process(server.url, cache, "x/y", **offline)["x/y"]["sentence"].startswith("I cannot reach the hub, and x/y is not")
+    assert server.asked == []
+    fetch_in_a_process(server.url, cache, "x/y")
+    server.asked.clear()
+    assert UNET in load_in_a_process(server.url, cache, "x/y", **offline)["x/y"]["files"]
+    server.close()
+    assert server.asked == []
+
+
 def test_a_file_that_is_listed_but_lost_is_told(model: Path, tmp_path: Path) -> None:
     server = FakeHub({"x/y": model}, lost=(VAE,))
     assert fetch_in_a_process(server.url, tmp_path / "cache", "x/y")["sentence"] == "x/y lacks a file on the hub that it should have."

@@ -87,6 +87,32 @@ def test_so_it_is_with_other_models_of_the_kind(tmp_path, scheduler):
     assert (inside.signal(model).diff() < 1e-6).all()
 
 
+@torch.inference_mode()
+def test_what_overflows_in_half_precision_is_decoded_in_float32_and_the_difference_is_said(tmp_path):
+    model = checkpoint.load(tiny.folder(tmp_path), device="cpu", dtype=torch.bfloat16)
+    model.vae.decoder.register_forward_hook(lambda _, __, output: output * torch.nan if output.dtype == torch.bfloat16 else output)
+    engine = Engine(model, max_batch=1)
+    (end,) = [event for event in engine.submit(request(model, steps=2)) if isinstance(event, Finished)]
+    engine.close()
+    latents = inside.denoise(model, request(model, steps=2), inside.read(model, PROMPT).embeddings)
+    assert np.array_equal(np.asarray(inside.decode(model, latents)), np.asarray(end.image))
+    assert "overflowed" in inside.apart(model, end.receipt)
+    assert inside.decode(model, latents * torch.nan).size == end.image.size, "and what is no number at all is shown for what it is"
+
+
+@pytest.mark.parametrize(
+    ("fields", "same"),
+    [({}, True), ({"guidance": 1, "negative_prompt": "a (very:2) big star"}, True), ({"prompt": "a (red:1.3) circle"}, False),
+     ({"prompt": "circle " * 80}, False), ({"prompt": "a [red:blue:0.5] circle"}, False), ({"clip_skip": 2}, False)],
+)  # fmt: skip
+def test_it_is_said_when_the_engine_reads_a_prompt_otherwise(model, engine, fields, same):
+    wanted = request(model, steps=2, **fields)
+    (end,) = [event for event in engine.submit(wanted) if isinstance(event, Finished)]
+    mine = np.asarray(inside.decode(model, inside.denoise(model, wanted, inside.read(model, wanted.prompt).embeddings)))
+    assert np.array_equal(mine, np.asarray(end.image)) is same
+    assert (inside.apart(model, end.receipt) == "") is same
+
+
 def test_the_signal_falls_from_all_to_nearly_nothing(model):
     share = inside.signal(model)
     assert share.shape == (1000,) and share[0] > 0.99 and share[-1] < 0.01 and (share.diff() < 0).all()
