@@ -10,12 +10,17 @@ export function t(text, places = {}) {
 
 export const HEADERS = { Accept: "application/json", "ngrok-skip-browser-warning": "1" };
 
-// What the server says to a request, as JSON: {ok, status, ...what it told}. `error` is a sentence, also when it did not answer.
+// What an answer says, as JSON: {ok, status, ...what it told}. `error` is a sentence; `wait` the seconds after which one may ask again.
+export async function read(answer) {
+  const told = answer.headers.get("Content-Type")?.startsWith("application/json") ? await answer.json() : {};
+  const wait = Number(answer.headers.get("Retry-After")) || 0;
+  return { error: answer.ok ? "" : t("The server did not answer."), ...told, ok: answer.ok, status: answer.status, wait };
+}
+
+// The same of a request, also when the server did not answer.
 export async function ask(path, options = {}) {
   try {
-    const answer = await fetch(path, { ...options, headers: { ...HEADERS, ...options.headers } });
-    const told = answer.headers.get("Content-Type")?.startsWith("application/json") ? await answer.json() : {};
-    return { error: answer.ok ? "" : t("The server did not answer."), ...told, ok: answer.ok, status: answer.status };
+    return await read(await fetch(path, { ...options, headers: { ...HEADERS, ...options.headers } }));
   } catch {
     return { ok: false, status: 0, error: t("The server did not answer.") };
   }
@@ -126,8 +131,12 @@ for (const link of document.querySelectorAll(".masthead nav a")) {
   key(name, link.textContent.trim(), () => location.assign(link.href));
 }
 
-// -- language and look change at once
+// -- the look changes at once; another language is another page, so that waits for its button
 
-const choices = document.querySelector(".feet form");
-choices.querySelector("button").hidden = true;
-choices.addEventListener("change", () => choices.submit());
+const look = document.querySelector(".feet [name=theme]");
+look.addEventListener("change", async () => {
+  if (look.value) document.documentElement.dataset.theme = look.value;
+  else delete document.documentElement.dataset.theme;
+  const told = await send(look.form.action, { theme: look.value });
+  if (!told.ok) toast(told.error);
+});

@@ -76,11 +76,14 @@ form.addEventListener("submit", async (event) => {
   const button = form.querySelector(".draw");
   if (button.disabled) return;
   button.disabled = true;
-  await (await start)?.settled(); // the last stroke of the brush is in its box
-  const large = tooLarge();
-  if (large) showProblems(large, "");
-  else await submit();
-  button.disabled = false;
+  try {
+    await (await start)?.settled(); // the last stroke of the brush is in its box
+    const large = tooLarge();
+    if (large) showProblems(large, "");
+    else await submit();
+  } finally {
+    button.disabled = false;
+  }
 });
 
 async function submit() {
@@ -246,11 +249,22 @@ form.addEventListener("click", (event) => {
 // -- pictures: chosen, dropped, pasted; and the settings that they carry
 
 let start = null; // start.js, once it is needed
-const stage = () => (start ??= import("./start.js"));
+let tries = 0;
+
+// start.js, or null when it does not come. Under another name each time: browsers remember what could not be loaded.
+function stage() {
+  const name = tries ? `./start.js?${tries}` : "./start.js";
+  return (start ??= import(name).catch(() => {
+    start = null;
+    tries += 1;
+    toast(t("The server did not answer."));
+    return null;
+  }));
+}
 
 async function take(file) {
   if (!file.type.startsWith("image/")) return toast(t("That is not a picture."));
-  (await stage()).take(file, useSettings);
+  (await stage())?.take(file, useSettings);
 }
 
 const carriesFiles = (event) => event.dataTransfer?.types.includes("Files") && !event.target.matches?.("[type=file]");
@@ -267,7 +281,7 @@ document.addEventListener("paste", (event) => {
   take(file);
 });
 form.querySelector("[type=file][name=image]").addEventListener("change", async ({ target }) => {
-  if (target.files.length) (await stage()).show(target.files[0], useSettings);
+  if (target.files.length) (await stage())?.show(target.files[0], useSettings);
   else (await start)?.remove();
 });
 form.querySelector("[type=file][name=mask]").addEventListener("change", async () => (await start)?.forget());
@@ -291,7 +305,8 @@ function useSettings({ fields, notes }) {
 }
 
 const asksSettings = async (file) => {
-  const told = await (await stage()).settingsOf(file);
+  const told = await (await stage())?.settingsOf(file);
+  if (!told) return;
   if (told.ok) useSettings(told);
   showProblems(told.ok ? {} : { picture: told.error }, "");
   if (told.ok) prompt.focus();
@@ -321,8 +336,9 @@ restore();
 showChoices();
 later(read, 600);
 if (form.dataset.start) {
-  const opened = (await stage()).show(form.dataset.start, useSettings);
-  form.querySelector(".more").open = false;
-  if (location.hash === "#mask") opened.then(async () => (await stage()).paint(true));
+  const opened = await stage();
+  const shown = opened?.show(form.dataset.start, useSettings);
+  form.querySelector(".more").open = !opened;
+  if (location.hash === "#mask") shown?.then(() => opened.paint(true));
 }
 if (form.querySelector("details[open]")) options();

@@ -24,9 +24,10 @@ async function page(address) {
 
 let loading = null;
 
+// Whether they came.
 function loadOlder() {
   const older = document.getElementById("older");
-  if (!older) return null;
+  if (!older) return false;
   loading ||= page(older.href)
     .then((next) => {
       const rest = next.getElementById("older");
@@ -34,12 +35,17 @@ function loadOlder() {
       const before = cells.lastElementChild;
       if (prints) cells.append(...prints.children);
       for (let cell = before.nextElementSibling; cell; cell = cell.nextElementSibling) reach(cell, false);
-      if (!rest) return older.parentElement.remove();
-      older.href = rest.href;
-      watcher.unobserve(older); // seen anew, if it is still near
-      watcher.observe(older);
+      if (rest) {
+        older.href = rest.href;
+        watcher.unobserve(older); // seen anew, if it is still near
+        watcher.observe(older);
+      } else older.parentElement.remove();
+      return true;
     })
-    .catch(() => toast(t("The server did not answer."))) // the link is still there to be pressed
+    .catch(() => {
+      toast(t("The server did not answer.")); // the link is still there to be pressed
+      return false;
+    })
     .finally(() => (loading = null));
   return loading;
 }
@@ -58,7 +64,7 @@ async function comeBack() {
     // nothing is remembered
   }
   if (!place || place.address !== location.href) return;
-  while (cells.children.length < place.count && document.getElementById("older")) await loadOlder();
+  while (cells.children.length < place.count && (await loadOlder()));
   scrollTo(0, place.top);
   const left = document.getElementById(place.id)?.closest("li");
   if (left) focus(left, true);
@@ -201,7 +207,7 @@ if (cells) {
   });
   cells.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
-    const does = { ArrowUp: () => move(-1, true), ArrowDown: () => move(1, true), Home: () => focus(shown()[0]), End: () => focus(shown().at(-1)) }[event.key];
+    const does = { ArrowLeft: () => move(-1), ArrowRight: () => move(1), ArrowUp: () => move(-1, true), ArrowDown: () => move(1, true), Home: () => focus(shown()[0]), End: () => focus(shown().at(-1)) }[event.key];
     if (event.key === " " && event.target.matches("a")) toggle(event);
     else if (does) does();
     else return;

@@ -1,13 +1,13 @@
-// The light table, live: lays each job's state, as the server tells it, on the table.
+// The light table, live: lays each job's state, as the server tells it, on the table. On a job's own page that one alone.
 
-import { HEADERS, ask, send, t } from "./common.js";
+import { HEADERS, ask, read, send, t, toast } from "./common.js";
 
 const table = document.getElementById("table");
-const blueprint = document.getElementById("print").content.firstElementChild;
+const { job: only } = table.dataset; // that job, on its page
 const title = document.title;
 const jobs = new Map(); // id of each job that was told of -> its state, and as `at` when that was told
 const active = new Map(); // id of each unfinished job -> its share done, 0 to 1
-let ready = document.getElementById("starting").dataset.state === "ready";
+let ready = document.getElementById("model").dataset.state === "ready";
 
 const isActive = (job) => job.state === "queued" || job.state === "running";
 for (const print of table.querySelectorAll("[data-state=queued], [data-state=running]")) active.set(print.dataset.job, 0);
@@ -35,7 +35,7 @@ const blank = (job) => `data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/
 const printOf = (job, picture) => document.getElementById(`print-${job.id}-${picture.number}`);
 
 function newPrint(job, picture) {
-  const print = blueprint.cloneNode(true);
+  const print = document.getElementById("print").content.firstElementChild.cloneNode(true);
   const link = print.querySelector(".prompt a");
   print.id = `print-${job.id}-${picture.number}`;
   print.dataset.job = job.id;
@@ -111,15 +111,17 @@ export function layJob(job) {
 }
 
 function lay(job) {
+  if (only && job.id !== only) return;
+  if (only && !isActive(job)) return location.reload(); // there is more to tell now
   job.at = Date.now();
   const before = jobs.get(job.id);
   jobs.set(job.id, job);
-  document.getElementById("empty").hidden = true;
   if (before && before.pictures.length !== job.pictures.length) {
     for (const gone of before.pictures) if (!job.pictures.some((picture) => picture.number === gone.number)) printOf(job, gone)?.remove();
   }
   const first = job.pictures.map((picture) => printOf(job, picture)).find(Boolean) || table.firstElementChild;
   for (const picture of job.pictures) layPrint(job, picture, first);
+  if (!only) document.getElementById("empty").hidden = table.childElementCount > 0;
   if (before) speak(job, before);
   const done = job.pictures.reduce((sum, p) => sum + (p.id ? 1 : p.steps ? p.step / p.steps : 0), 0);
   if (isActive(job)) active.set(job.id, done / job.pictures.length);
@@ -130,6 +132,7 @@ function lay(job) {
 // A job with what is new of it, as streams tell it after they have told all once.
 function renew(news) {
   const job = jobs.get(news.id);
+  if (!job) return; // another than the page's own
   const pictures = job.pictures.map((picture) => ({ ...picture, ...news.pictures?.find((new_) => new_.number === picture.number) }));
   const passed = (Date.now() - job.at) / 1000;
   const foreseen = { starts: job.starts && job.starts - passed, ends: job.ends && job.ends - passed };
@@ -141,8 +144,14 @@ function showModel(model) {
   line.dataset.state = model.state;
   line.querySelector("b").textContent = model.name;
   line.querySelector("span").textContent = model.sentence;
+  ready = model.state === "ready";
+  if (!only) showStarting(model);
+  document.dispatchEvent(new CustomEvent("model", { detail: model }));
+}
+
+function showStarting(model) {
   const starting = document.getElementById("starting");
-  starting.hidden = ready = model.state === "ready";
+  starting.hidden = ready;
   starting.dataset.state = model.state;
   starting.querySelector(".sentence").textContent = model.sentence;
   const bar = starting.querySelector("progress");
@@ -151,19 +160,20 @@ function showModel(model) {
   bar.value = model.done;
   const other = starting.querySelector("form");
   if (other) other.hidden = model.name === "builtin";
-  document.dispatchEvent(new CustomEvent("model", { detail: model }));
 }
 
 table.addEventListener("submit", async (event) => {
   event.preventDefault();
   const told = await ask(event.target.action, { method: "POST" });
   if (told.ok) layJob(told);
+  else toast(told.error);
 });
 
 document.querySelector("#starting form")?.addEventListener("submit", async (event) => {
   event.preventDefault();
   const told = await send(event.target.action, { name: "builtin" });
   if (told.ok) showModel(told);
+  else toast(told.error);
 });
 
 // -- what the server tells
@@ -171,13 +181,18 @@ document.querySelector("#starting form")?.addEventListener("submit", async (even
 const FIRST = 10_000; // milliseconds in which a stream that passes says something,
 const SILENCE = 40_000; // and those between two signs of life; the server gives one every 15 s
 const HUSH = 10_000; // after which a hidden page is told less
+const SHUT = [401, 403, 503]; // who is answered so is not to ask on: the host let nobody in, or the link is another now
+const SHORTEST = 60; // seconds until they ask again, twice as many each time,
+const LONGEST = 960; // up to these
 const tab = Math.random().toString(36).slice(2);
-let after = active.size ? "" : table.dataset.after; // the moment up to which all is known here
+let after = active.size && !only ? "" : table.dataset.after; // the moment up to which all is known here
 let quiet = false; // no previews
 let heard = Date.now();
 let open = null; // ends the stream in progress
 let wake = () => {}; // ends the pause in progress
 let again = false; // somebody wants a new stream at once
+let shut = null; // what the server said when it let this page in no more
+let patience = SHORTEST;
 
 async function* messages(response) {
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
@@ -207,16 +222,17 @@ async function stream() {
   const control = (open = new AbortController());
   let timer;
   let told = false;
-  const patience = (time) => {
+  const within = (time) => {
     clearTimeout(timer);
     timer = setTimeout(() => control.abort(), time);
   };
-  patience(FIRST);
+  within(FIRST);
   try {
-    const answer = await fetch(`/events?after=${after}&tab=${tab}${quiet ? "&quiet=1" : ""}`, { headers: { ...HEADERS, Accept: "text/event-stream" }, signal: control.signal });
-    if (!answer.ok) throw new Error(answer.statusText);
-    for await (const message of messages(answer)) {
-      patience(SILENCE);
+    const answer = await fetch(`/events?after=${after}&tab=${tab}${quiet ? "&quiet=1" : ""}`, { headers: { ...HEADERS, Accept: "text/event-stream, application/json;q=0.9" }, signal: control.signal });
+    if (!answer.ok) look(await read(answer));
+    else for await (const message of messages(answer)) {
+      within(SILENCE);
+      patience = SHORTEST;
       heard = Date.now();
       told = true;
       hear(message);
@@ -229,10 +245,27 @@ async function stream() {
   return told;
 }
 
+// Notes if what the server said keeps this page out.
+function look(told) {
+  if (SHUT.includes(told.status)) shut = told;
+}
+
+// Tells why this page is kept out, and waits until it may ask again and somebody looks at it.
+async function stayOut() {
+  const wait = Math.max(shut.wait, patience);
+  toast(shut.error, "", null, wait);
+  shut = null;
+  patience = Math.min(2 * patience, LONGEST);
+  await new Promise((resume) => setTimeout(resume, wait * 1000));
+  while (document.hidden) await shown();
+}
+
 // Whether the server answered.
 async function poll() {
   const told = await ask(`/jobs?after=${after}`);
+  look(told);
   if (!told.ok) return false;
+  patience = SHORTEST;
   showModel(told.model);
   told.jobs.reverse().forEach(lay);
   after = told.after;
@@ -256,12 +289,13 @@ async function live() {
   let failures = 0;
   let blocked = 0; // how often the server answered, but no stream came through
   for (;;) {
+    if (shut) await stayOut();
     while (document.hidden && !active.size) await shown();
     quiet = document.hidden;
     again = false;
     if (await stream()) failures = blocked = 0;
     else if (!again) failures += 1;
-    if (again) continue;
+    if (again || shut) continue;
     if (failures < 2) await pause(failures * 1000);
     else if (!(await poll())) await pause(Math.min(1000 * failures, 8000));
     else if (++blocked >= 2) await pollFor(60_000);

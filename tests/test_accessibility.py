@@ -200,6 +200,30 @@ def test_nothing_moves_for_those_who_want_it_still(visit):
     page.close()
 
 
+def test_the_look_changes_in_place_and_the_language_when_it_is_said(visit, chromium: Browser, site):
+    """Nothing that is chosen with the arrow keys takes the page away, or what lies in its form (WCAG 3.2.2)."""
+    context = chromium.new_context(locale="en-GB")
+    page = context.new_page()
+    page.goto(site.address)
+    page.evaluate("window.here = true")
+    page.locator("[name=theme]").focus()
+    ink = "getComputedStyle(document.body).backgroundColor"
+    light = page.evaluate(ink)
+    with page.expect_response("**/preferences") as told:
+        page.select_option("[name=theme]", "dark")
+    assert told.value.status == 200
+    assert page.evaluate(ink) != light and page.evaluate("window.here")
+    page.locator("[name=language]").focus()
+    page.keyboard.press("ArrowDown")
+    page.select_option("[name=language]", "es")
+    page.wait_for_timeout(500)
+    assert page.evaluate("window.here") and page.evaluate("document.documentElement.lang") == "en"
+    page.get_by_role("button", name="Change", exact=True).click()
+    expect(page.locator("html")).to_have_attribute("lang", "es")
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+    context.close()
+
+
 def test_the_page_speaks_spanish(visit, chromium: Browser, site):
     context = chromium.new_context(locale="es-ES")
     page = context.new_page()

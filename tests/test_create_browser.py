@@ -298,6 +298,23 @@ def test_a_picture_that_is_brought_is_started_from(page, plain, how):
     assert chosen(page, "image") is None
 
 
+def test_a_script_that_did_not_come_locks_nothing_and_may_come_later(page, plain):
+    page.route("**/start.js*", lambda route: route.abort())
+    page.set_input_files("[type=file][name=image]", plain)
+    expect(page.locator("#toasts")).to_contain_text("The server did not answer.")
+    page.fill("#prompt", "a red circle")
+    fold(page, "more")
+    page.fill("[name=steps]", "1")
+    assert drawn(page).size == (128, 128), "it is drawn from without a stage"
+    expect(page.locator(".draw")).to_be_enabled()
+    page.click("#clear")
+    expect(page.locator("#prompt")).to_have_value("")
+    assert chosen(page, "image") is None
+    page.unroute_all()
+    page.set_input_files("[type=file][name=image]", plain)
+    expect(page.locator("#stage")).to_be_visible()
+
+
 def test_what_is_brushed_is_drawn_anew_and_nothing_else_changes(page, plain, start):
     page.set_input_files("[type=file][name=image]", plain)
     page.fill("#prompt", "a red star")

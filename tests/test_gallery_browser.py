@@ -114,6 +114,33 @@ def test_a_thousand_are_scrolled_through_without_a_long_task(visit, app, chromiu
     assert longest <= 100
 
 
+def test_coming_back_does_not_ask_on_where_older_pictures_are_refused(visit, app):
+    page = visit(lambda who: many(app, who, 200))
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    expect(page.locator("#cells > li")).to_have_count(120)
+    page.locator("#cells a").nth(100).click()
+    page.wait_for_url("**/pictures/*")
+    refused: list[str] = []
+    page.route("**/gallery?after=*", lambda route: (refused.append(route.request.url), route.fulfill(status=403)))
+    page.go_back()
+    expect(page.locator("#toasts p").first).to_have_text("The server did not answer.")
+    page.wait_for_timeout(1000)
+    assert 1 <= len(refused) <= 2
+    page.unroute_all()
+    page.locator("#older").click()
+    expect(page.locator("#cells > li").first).to_be_visible()
+
+
+def test_without_single_keys_the_arrows_still_reach_every_print(six):
+    six.evaluate("localStorage.setItem('single-keys', 'off')")
+    six.locator("#cells a").first.focus()
+    for key, now in (("ArrowRight", 1), ("ArrowRight", 2), ("ArrowLeft", 1)):
+        six.keyboard.press(key)
+        assert focused(six) == newest(now), key
+    six.keyboard.press("x")
+    expect(six.locator("#cells input:checked")).to_have_count(0)
+
+
 def test_coming_back_from_a_picture_it_lies_as_it_was_left(visit, app):
     page = visit(lambda who: many(app, who, 300))
     for _ in range(40):

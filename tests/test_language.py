@@ -11,7 +11,9 @@ from flask import Flask
 
 from webapp.errors import InvalidRequest
 from webapp.schema import GenerationRequest
-from webapp.web import language
+from webapp.settings import Settings
+from webapp.web import frame, language
+from webapp.web.app import create_app
 from webapp.web.language import LANGUAGES, texts, told, translate
 
 ROOT = Path(__file__).parent.parent
@@ -108,6 +110,19 @@ def test_the_reader_chooses_and_it_is_remembered(app: Flask):
     assert client.get("/jobs/none", headers={"Accept": "application/json"}).json == {"error": "No hay tal pedido tuyo."}
     client.post("/preferences", data={"language": "en", "theme": ""})
     assert '<html lang="en">' in client.get("/").text
+
+
+@pytest.mark.parametrize(("host", "kept"), [("localhost", True), ("cats.example", False)])
+def test_in_colabs_frame_the_choice_is_kept_as_the_person_is(tmp_path, host: str, kept: bool):
+    app = create_app(Settings(data=tmp_path, model=str(tmp_path / "none"), token="a-token"))
+    frame.allow(app)
+    client = app.test_client()
+    for theme in ("dark", ""):  # kept, and forgotten
+        answer = client.post("/preferences", data={"theme": theme}, headers={"Host": host, "Accept": "application/json"})
+        cookie = answer.headers["Set-Cookie"]
+        assert answer.status_code == 200 and ("Max-Age=0" in cookie) == (theme == "")
+        assert all((word in cookie) == kept for word in ("SameSite=None", "Secure", "Partitioned")), cookie
+    app.extensions["house"].close()
 
 
 @pytest.mark.parametrize(

@@ -3,13 +3,17 @@ network, or while the server is away."""
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Iterator
 
 import pytest
 from conftest import Visitor
 from playwright.sync_api import Browser, Page, expect
+from test_access import host_of, house, start
 from test_browser import draw, finished, page  # noqa: F401
+
+from webapp.web.server import Server
 
 MOST_REQUESTS, MOST_BYTES = 6, 250_000  # from Draw to the finished picture
 HIDE = """(hidden) => {
@@ -213,6 +217,77 @@ def test_while_the_model_is_away_the_page_says_so_and_a_button_brings_another(ch
     expect(finished(page)).to_have_count(1)
     expect(page.locator("#starting")).to_be_hidden()
     context.close()
+
+
+def asks(page: Page) -> list[str]:  # noqa: F811
+    """What the page asks from now on to follow its table; the list grows."""
+    found: list[str] = []
+    page.on("request", lambda request: re.search(r"/events|/jobs\?", request.url) and found.append(request.url))
+    return found
+
+
+def test_who_is_let_in_no_more_is_told_and_asks_seldom(chromium: Browser, tmp_path):
+    app = start(tmp_path)
+    server = Server(app, "127.0.0.1", 0)
+    server.start()
+    host = host_of(app)
+    context = chromium.new_context()
+    page = context.new_page()  # noqa: F811
+    page.clock.install()
+    page.goto(f"{server.address}/?token={house(app).people.rules.link}")
+    draw(page, "a house")
+    expect(page.locator(".said").first).to_have_text("Waits for the model")
+    asked = asks(page)
+    host.post("/host/pause", data={"paused": "yes"})
+    expect(page.locator("#toasts")).to_contain_text("closed this page for a while")
+    page.locator(".cancel button").first.click()
+    expect(page.locator("#toasts p")).to_have_count(2)
+    asked.clear()
+    page.clock.run_for(290_000)
+    page.wait_for_timeout(1000)
+    assert asked == [] and page.locator("#toasts p").count() == 1, "its sentence stays as long as it holds"
+    page.evaluate(HIDE, True)
+    page.clock.run_for(60_000)
+    page.wait_for_timeout(1000)
+    assert asked == [], "nobody looks"
+    host.post("/host/pause", data={"paused": "no"})
+    page.evaluate(HIDE, False)
+    page.clock.run_for(1000)
+    page.locator(".cancel button").first.click()
+    expect(page.locator(".print").first).to_have_attribute("data-state", "cancelled")
+    assert len(asked) == 1
+    house(app).people.rules.rotate()
+    house(app).events.hang_up()
+    expect(page.locator("#toasts")).to_contain_text("The host has changed the link to this page.")
+    asked.clear()
+    page.clock.run_for(50_000)
+    page.wait_for_timeout(500)
+    assert asked == []
+    for seconds in (12, 120, 241):  # each time it waits longer
+        page.clock.run_for(seconds * 1000)
+        page.wait_for_timeout(500)
+    assert len(asked) == 3
+    context.close()
+    server.stop()
+
+
+def test_a_jobs_page_follows_it_without_being_loaded_again_and_again(page, site):  # noqa: F811
+    options(page, steps="100", width="256", height="256", negative_prompt="fog")
+    page.evaluate("fetch('/jobs')")
+    draw(page, "a lighthouse in a storm at night")
+    page.locator(".print .prompt a").first.click()
+    page.wait_for_url("**/jobs/*")
+    page.evaluate("window.here = true")
+    loads: list[str] = []
+    page.on("request", lambda request: request.is_navigation_request() and loads.append(request.url))
+    expect(page.locator(".said")).to_contain_text("Step")
+    first = page.locator(".said").inner_text()
+    expect(page.locator(".said")).not_to_have_text(first)
+    assert page.evaluate("window.here") and loads == []
+    expect(page.locator("h2")).to_have_text("How it was made")
+    expect(page.locator("dl")).to_contain_text("fog")
+    page.wait_for_timeout(3000)
+    assert len(loads) == 1, "once, to show the rest"
 
 
 @pytest.fixture(autouse=True)

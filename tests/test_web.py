@@ -54,7 +54,7 @@ def test_without_javascript_the_form_leads_to_the_job_and_then_to_the_picture(an
 
 def test_while_it_draws_the_jobs_page_looks_again_by_itself(ann):
     job = draw(ann, "the sea", **LONG)["id"]
-    assert b'http-equiv="refresh"' in ann.ask(f"/jobs/{job}")[1]
+    assert b'<noscript><meta http-equiv="refresh" content="5"></noscript>' in ann.ask(f"/jobs/{job}")[1]
     ann.json(f"/jobs/{job}/cancel", {})
 
 

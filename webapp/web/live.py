@@ -71,12 +71,14 @@ def jobs() -> Response:
 
 @live.get("/jobs/<id>")
 def job(id: str):
+    moment = house().events.now
     found = house().queue.find(person(), id)
     view = answers.views([found])[0]
     if answers.wants_json():
         return jsonify(view.model_dump())
     kept = _kept(id)
-    return render_template("job.html", job=view, kept=kept, sheets=len(sheets.of(found, house().library)), model=answers.model())
+    number = len(sheets.of(found, house().library))
+    return render_template("job.html", job=view, kept=kept, sheets=number, model=answers.model(), moment=moment)
 
 
 @live.get("/jobs/<id>/sheet-<int:number>.png")
