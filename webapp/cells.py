@@ -81,8 +81,6 @@ def settings(**given: object) -> Settings:
 
 def save(to: str, data: str = "data", drive: str = DRIVE) -> Path | None:
     """A zip of the host's own pictures, not of the guests': `to` "zip" beside the notebook, to "drive" in Google Drive. Raises Stop."""
-    from sqlalchemy import select
-
     from webapp.jobs.files import Files
     from webapp.jobs.gallery import Gallery
     from webapp.jobs.people import HOST, PEOPLE
@@ -93,7 +91,7 @@ def save(to: str, data: str = "data", drive: str = DRIVE) -> Path | None:
     store, files = Store(chosen.data), Files(str(chosen.data / "pictures"))
     gallery = Gallery(store, files)
     with store.database.connect() as db:
-        mine = db.execute(select(PEOPLE.c.id).where(PEOPLE.c.link == HOST)).scalars().all()
+        mine = [person.id for person in db.execute(PEOPLE.select().where(PEOPLE.c.link == HOST))]
     pictures = [picture for owner in mine for picture in gallery.all(owner)]
     if not pictures:
         store.close()
