@@ -104,6 +104,17 @@ def eventually(question: Callable[[], T], seconds: float, pause: float = 0.05) -
     return answer
 
 
+LONG = (  # these files take the longest
+    "test_colab", "test_effects", "test_server", "test_docs", "test_live_browser", "test_cli", "test_parity", "test_notebooks", "test_accessibility",
+    "test_browser", "test_turns", "test_training", "test_panel", "test_hub", "test_create_browser", "test_gallery_browser", "test_samplers",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first: where several run at a time, none is left to the end alone."""
+    items.sort(key=lambda item: LONG.index(item.path.stem) if item.path.stem in LONG else len(LONG))
+
+
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Callable[..., Running]]:
     """Starts servers, all on one data folder, and stops them in the end."""

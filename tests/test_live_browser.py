@@ -163,7 +163,7 @@ def test_a_hidden_tab_is_told_nothing_and_knows_all_when_it_is_looked_at(page, s
 
 
 def test_a_hidden_tab_with_work_keeps_its_title_without_previews(page):  # noqa: F811
-    options(page, steps="150", width="512", height="512", count="6")  # not finished in time
+    options(page, steps="150", width="1024", height="1024", count="2")  # not finished in time
     draw(page, "an island at night")
     expect(page.locator(".said").first).to_contain_text("Step")
     wire = Wire(page)
@@ -174,7 +174,7 @@ def test_a_hidden_tab_with_work_keeps_its_title_without_previews(page):  # noqa:
     assert [request for request in wire.requests if request.startswith("events")][-1].endswith("quiet=1")
     assert wire.bytes - quiet < 5000 and page.title() != title and "%" in page.title()
     page.evaluate(HIDE, False)
-    page.locator(".cancel button:visible").last.click()  # where pictures are drawn one by one, some are finished
+    page.locator(".cancel button:visible").last.click()
     expect(page.locator(".print[data-state=cancelled]").last).to_be_visible()
 
 

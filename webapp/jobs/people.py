@@ -128,12 +128,22 @@ class People:
         if invite := db.execute(paid).scalar():
             db.execute(insert(PAID).values(job=job.id, invite=invite))
             return
-        left = db.execute(select(INVITES.c.quota - INVITES.c.used).where(theirs)).scalar()
-        if left is None:
-            return
+        left = self._left(db, job.owner)
         if left:
             raise Busy(f"This asks for {pictures} pictures, and your invitation has {left} left. Please ask for fewer.", 3600)
-        raise Busy("All pictures of your invitation are drawn. Please ask its host for another.", 3600)
+
+    def check_left(self, person: str) -> None:
+        """Raises Busy when they came by an invitation that has no pictures left."""
+        with self._database.connect() as db:
+            self._left(db, person)
+
+    def _left(self, db: Connection, person: str) -> int | None:
+        """The pictures that their invitation has left; None for who came by no invitation. Raises Busy when there are none."""
+        theirs = INVITES.c.id == select(PEOPLE.c.link).where(PEOPLE.c.id == person).scalar_subquery()
+        left = db.execute(select(INVITES.c.quota - INVITES.c.used).where(theirs)).scalar()
+        if left == 0:
+            raise Busy("All pictures of your invitation are drawn. Please ask its host for another.", 3600)
+        return left
 
     def settle(self, db: Connection, job: str) -> None:
         """Gives back to the invitation what a job that is over has not drawn, within the transaction of `db`."""

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint, g, jsonify, redirect, render_template, request, url_for
+from flask import Blueprint, jsonify, redirect, render_template, request, url_for
 from werkzeug.datastructures import MultiDict
 
 from webapp import axis, craft, metadata, plan
 from webapp.errors import Busy, InvalidRequest
-from webapp.jobs import queue
 from webapp.schema import MAX_PROMPT, RANGES, GenerationRequest, Receipt
 from webapp.web import answers, forms, live
 from webapp.web.access import person
@@ -167,7 +166,7 @@ def generate():
     key, fields, errors = request.form.get("key", "")[:64], *forms.read(request.form, MultiDict(), lambda data: "")
     try:
         if any(request.files.values()):
-            _check_turn(key)
+            house().queue.check_turn(person(), key)  # before files are kept
             fields, errors = forms.read(request.form, request.files, lambda data: house().queue.take_in(person(), data))
         if errors:
             raise InvalidRequest(errors)
@@ -188,20 +187,6 @@ def generate():
     if answers.wants_json():
         return jsonify(answers.views([job])[0].model_dump()), 202
     return redirect(url_for("live.job", id=job.id), 303)
-
-
-def _check_turn(key: str) -> None:
-    """Before files are kept: raises Busy where the queue would in any case."""
-    home = house()
-    if key and home.store.sent(person(), key):
-        return
-    if home.store.count_waiting(person()) >= queue.MOST_WAITING:
-        raise Busy(f"You have {queue.MOST_WAITING} requests waiting already. Please let some finish first.", home.queue.room_in(person()))
-    if home.store.count_waiting() >= queue.MOST_OF_ALL:
-        raise Busy("So many requests are waiting that no more fit. Please come back in a while.", home.queue.room_in(None))
-    invite = home.people.invited(id=g.link)
-    if invite and invite.used >= invite.quota:
-        raise Busy("All pictures of your invitation are drawn. Please ask its host for another.", 3600)
 
 
 def _check_models(wish: GenerationRequest) -> None:
