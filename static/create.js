@@ -20,6 +20,7 @@ document.addEventListener("model", ({ detail: { name, defaults } }) => {
   known.hidden = name !== "builtin";
   if (!defaults) return;
   for (const field of ["width", "height", "steps", "guidance", "strength", "hires_strength"]) elements[field].placeholder = defaults[field];
+  elements.model.options[0].text = t("{name}, which is loaded", { name });
   elements.sampler.options[0].text = t("as the model likes ({sampler})", defaults);
   showChoices();
   if (model !== name) (asked = ""), later(read, 600); // it may know other words
