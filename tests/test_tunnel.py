@@ -114,8 +114,11 @@ def test_an_agent_whose_program_crashed_is_ended(agent, served):
         f"tunnel.open_tunnel({served}, {TOKEN!r}, agent={agent()!r}); print(psutil.Process().children()[0].pid, flush=True); sys.stdin.read()"
     )
     start = [sys.executable, "-c", code]
-    programs = [subprocess.Popen(start, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    alive, crashed = (psutil.Process(int(program.stdout.readline())) for program in programs)
+    programs, agents = [], []
+    for _ in range(2):
+        programs.append(subprocess.Popen(start, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
+        agents.append(psutil.Process(int(programs[-1].stdout.readline())))
+    alive, crashed = agents
     programs[1].kill()
     programs[1].wait()
     assert crashed.is_running() and crashed.status() != psutil.STATUS_ZOMBIE, "it outlives its program"
