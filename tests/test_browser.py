@@ -64,7 +64,7 @@ def test_type_watch_it_develop_and_have_it(page):
     assert page.evaluate("window.previews.size") >= 1
     image = finished(page).locator("img")
     expect(image).to_have_attribute("alt", "a castle on a hill at sunset")
-    page.wait_for_function("document.querySelector('.print img').naturalWidth === 192")
+    expect(image).to_have_js_property("naturalWidth", 192)
     assert page.locator("#table .paper").first.bounding_box() == before, "nothing jumps when it is done"
     expect(page.locator("#live")).to_have_text("Finished: a castle on a hill at sunset")
     with page.expect_download() as download:
@@ -288,7 +288,8 @@ def test_errors_of_grids_and_masks_stand_at_theirs(page, picture, tmp_path):
     expect(page.locator(".problem:visible")).to_have_count(0)
     page.goto(f"{page.url}jobs/{page.locator('.print').first.get_attribute('data-job')}")
     sheet = page.locator(".sheet")
-    page.wait_for_function("document.querySelector('.sheet').naturalWidth > 256")
+    expect(sheet).not_to_have_js_property("naturalWidth", 0)
+    assert sheet.evaluate("e => e.naturalWidth") > 256
     assert sheet.bounding_box()["width"] <= page.viewport_size["width"]
 
 

@@ -61,8 +61,11 @@ def six(visit: Visit, app: Flask) -> Page:
     return visit(lambda who: draw(app, who, *WORDS))
 
 
-def alts(page: Page) -> list[str]:
-    return page.eval_on_selector_all("#cells > li:not([hidden]) img", "all => all.map((each) => each.alt)")
+def shows(page: Page, alts: list[str]) -> None:
+    """These pictures and no others, in this order; waits for them."""
+    shown = page.locator("#cells > li:not([hidden]) img")
+    expect(shown).to_have_count(len(alts))
+    assert shown.evaluate_all("all => all.map((each) => each.alt)") == alts
 
 
 def focused(page: Page) -> str:
@@ -85,7 +88,7 @@ def test_older_pictures_come_while_one_scrolls(visit, app):
         page.wait_for_timeout(50)
         if page.locator("#older").count() == 0:
             break
-    assert alts(page) == [f"picture {number}" for number in range(149, -1, -1)]
+    shows(page, [f"picture {number}" for number in range(149, -1, -1)])
 
 
 @pytest.mark.alone
@@ -175,11 +178,11 @@ def test_many_are_chosen_deleted_and_brought_back(six):
     expect(six.get_by_role("button", name="Compare two")).to_be_disabled()
     six.get_by_role("button", name="Delete").click()
     expect(six.locator("#toasts")).to_contain_text("3 pictures were deleted.")
-    assert alts(six) == [newest(0), newest(4), newest(5)]
+    shows(six, [newest(0), newest(4), newest(5)])
     six.get_by_role("button", name="Undo").click()
     expect(six.locator("#cells > li:not([hidden])")).to_have_count(6)
     six.reload()
-    assert alts(six) == list(reversed(WORDS))
+    shows(six, list(reversed(WORDS)))
     six.locator("#cells input").first.check()
     six.get_by_role("button", name="Choose all shown").click()
     expect(toolbar.locator(".said")).to_have_text("6 chosen")
@@ -195,14 +198,14 @@ def test_favourites_are_marked_and_searched(six):
     expect(six.locator(".mark:visible")).to_have_count(1)
     six.get_by_label("Favourites only").check()
     six.wait_for_url("**/gallery?favourites=1")
-    assert alts(six) == [newest(3)]
+    shows(six, [newest(3)])
     six.get_by_label("Favourites only").uncheck()
     six.wait_for_url(lambda url: url.rstrip("?").endswith("/gallery"))
     six.keyboard.press("/")
     six.keyboard.type("cat")
     six.keyboard.press("Enter")
     six.wait_for_url("**/gallery?q=cat")
-    assert alts(six) == ["a blue cat", "a cat"]
+    shows(six, ["a blue cat", "a cat"])
 
 
 def test_two_are_compared_side_by_side_and_over_each_other(six):
@@ -277,15 +280,15 @@ def test_from_picture_to_picture_by_keys_and_back(six):
     six.keyboard.press("f")
     expect(six.locator("#favourite")).to_contain_text("Not a favourite")
     six.keyboard.press("w")
-    six.wait_for_function("document.fullscreenElement")
+    expect(six.locator(":fullscreen")).to_have_count(1)
     six.keyboard.press("ArrowRight")
     expect(shown).to_have_attribute("alt", newest(4))
-    assert six.evaluate("Boolean(document.fullscreenElement)"), "the whole screen stays from picture to picture"
+    assert six.locator(":fullscreen").count() == 1, "the whole screen stays from picture to picture"
     six.keyboard.press("w")
-    six.wait_for_function("!document.fullscreenElement")
+    expect(six.locator(":fullscreen")).to_have_count(0)
     six.keyboard.press("Delete")
     expect(six.get_by_role("status").filter(has_text="One picture was deleted.")).to_be_visible()
-    assert alts(six) == [newest(number) for number in (0, 1, 2, 3, 5)]
+    shows(six, [newest(number) for number in (0, 1, 2, 3, 5)])
     six.get_by_role("button", name="Undo").click()
     expect(six.locator("#cells > li")).to_have_count(6)
 
@@ -299,7 +302,7 @@ def test_a_link_is_made_opened_by_a_stranger_and_withdrawn(six, chromium):
     stranger = context.new_page()
     stranger.goto(link)
     expect(stranger.locator("h1")).to_have_text(newest(5))
-    stranger.wait_for_function("document.querySelector('main img').naturalWidth > 0")
+    expect(stranger.locator("main img")).not_to_have_js_property("naturalWidth", 0)
     with stranger.expect_download() as download:
         stranger.get_by_role("link", name="Save").click()
     assert download.value.suggested_filename == "a-cat.png"
@@ -345,9 +348,10 @@ def started(app: Flask) -> Callable[[str], list[str]]:
 def test_before_and_after_lie_over_each_other(visit, started):
     page = visit(started)
     page.locator("#cells a").first.click()
-    page.wait_for_function("[...document.querySelectorAll('.wipe img')].length === 2")
+    expect(page.locator(".wipe img")).to_have_count(2)
     page.locator(".wipe").scroll_into_view_if_needed()
-    page.wait_for_function("[...document.querySelectorAll('.wipe img')].every((each) => each.naturalWidth === 64)")
+    for number in (0, 1):
+        expect(page.locator(".wipe img").nth(number)).to_have_js_property("naturalWidth", 64)
     before, after = (page.locator(".wipe img").nth(number).bounding_box() for number in (0, 1))
     assert before == after
     expect(page.locator(".wipe [type=range]")).to_be_visible()
@@ -360,7 +364,7 @@ def test_before_and_after_lie_over_each_other(visit, started):
 def test_without_javascript_everything_has_its_way(visit, app):
     page = visit(lambda who: draw(app, who, *(f"picture {n}" for n in range(70))), java_script_enabled=False)
     page.get_by_role("link", name="Older pictures").click()
-    assert page.locator("#cells img").count() == 10
+    expect(page.locator("#cells img")).to_have_count(10)
     page.get_by_role("link", name="Gallery").first.click()
     for number in (0, 2):
         page.locator("#cells input").nth(number).check()
@@ -385,8 +389,8 @@ def test_without_javascript_everything_has_its_way(visit, app):
     link = page.locator("#link").input_value()
     page.get_by_role("button", name="Delete").click()
     page.get_by_role("button", name="Undo").click()
-    assert alts(page) == ["picture 42"]
-    assert page.locator(".mark:visible").count() == 1
+    shows(page, ["picture 42"])
+    expect(page.locator(".mark:visible")).to_have_count(1)
     page.goto(link)
     expect(page.locator("h1")).to_contain_text("withdrawn")  # with the picture its link was thrown away
 

@@ -73,7 +73,7 @@ def test_one_picture_costs_few_requests_and_bytes(page):  # noqa: F811
     wire.requests, wire.bytes = [], 0
     page.click(".draw")
     expect(finished(page)).to_have_count(1)
-    page.wait_for_function("document.querySelector('.print img').naturalWidth > 256")
+    expect(page.locator(".print img")).to_have_js_property("naturalWidth", 512)
     page.wait_for_timeout(1000)
     previews = page.evaluate("window.previews.size")
     print(f"{len(wire.requests)} requests, {wire.bytes:,} bytes, {previews} previews: {wire.requests}")
@@ -155,7 +155,8 @@ def test_a_hidden_tab_is_told_nothing_and_knows_all_when_it_is_looked_at(page, s
     draw(second, "a bird")
     expect(finished(second)).to_have_count(2)
     second.close()
-    assert wire.requests == [] and finished(page).count() == 1
+    assert wire.requests == []
+    assert finished(page).count() == 1
     page.evaluate(HIDE, False)
     expect(finished(page)).to_have_count(2)
     streams = [request for request in wire.requests if request.startswith("events")]
