@@ -17,6 +17,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import fake_colab
+import psutil
 import pytest
 import tiny
 from books import CLONE, ROOT, Book, printed, shown
@@ -37,8 +38,9 @@ AGAIN = "server = served.serve(model=MODEL, port=PORT, data=DATA, link=PUBLIC_LI
 
 
 @pytest.fixture
-def agent(tmp_path: Path) -> Callable[..., dict[str, str]]:
-    """The environment in which pyngrok starts the stand-in agent, which does as it is told."""
+def agent(tmp_path: Path) -> Iterator[Callable[..., dict[str, str]]]:
+    """The environment in which pyngrok starts the stand-in agent, which does as it is told. A kernel that is slow to end is killed, and
+    leaves its agent to the next start: here, to the end of the test."""
     program = tmp_path / "fake_ngrok.py"
     program.write_text(f"#!{sys.executable}\n" + (Path(__file__).parent / "fake_ngrok.py").read_text().split("\n", 1)[1])
     program.chmod(0o755)
@@ -47,7 +49,10 @@ def agent(tmp_path: Path) -> Callable[..., dict[str, str]]:
         program.with_suffix(".json").write_text(json.dumps(wish))
         return {"PYNGROK_NGROK_PATH": str(program), "XDG_CONFIG_HOME": str(tmp_path / "config"), "NO_PROXY": "127.0.0.1,.localhost"}
 
-    return told
+    yield told
+    for process in psutil.process_iter(["cmdline"]):
+        if str(program) in (process.info["cmdline"] or ()):
+            process.kill()
 
 
 @pytest.fixture

@@ -259,7 +259,7 @@ def test_blocked_words_are_found_as_the_model_reads_them(queue, prompt):
 def test_other_words_are_not_as_it_reads_them(queue, prompt):
     queue.people.rules.block("nude\nblue cat")
     queue.people.note("ann", GUESTS)
-    queue.submit("ann", wish(prompt))
+    assert queue.submit("ann", wish(prompt)).state == "queued"
 
 
 def test_what_would_take_too_long_to_look_through_is_refused_where_words_are_blocked(queue):
