@@ -69,6 +69,8 @@ def opened(visit: tuple[BrowserContext, dict[str, str]], name: str, scheme: str 
     page.emulate_media(color_scheme=scheme)
     page.set_viewport_size({"width": width, "height": 800})
     page.goto(addresses[name])
+    if name == "create, painting over":  # its folds close once the stage is there
+        expect(page.locator("#brush")).to_have_attribute("aria-pressed", "true")
     return page
 
 

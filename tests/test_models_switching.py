@@ -244,11 +244,11 @@ def test_a_stream_for_one_model_does_not_starve_another(room_for_one: Switching,
 
 def test_two_streams_take_turns_and_do_not_load_for_every_picture(room_for_one: Switching) -> None:
     room_for_one.engine._batcher.patience = 0.5
-    stop = time.monotonic() + 4
+    latest = time.monotonic() + 60
     finished = {"A": 0, "B": 0}
 
     def stream(name: str) -> None:
-        while time.monotonic() < stop:
+        while time.monotonic() < latest and (min(finished.values()) <= 5 or len(room_for_one.loads) < 5):
             assert isinstance(end(room_for_one.submit(name, steps=2)), Finished)
             finished[name] += 1
 
@@ -256,10 +256,10 @@ def test_two_streams_take_turns_and_do_not_load_for_every_picture(room_for_one: 
     for thread in streams:
         thread.start()
     for thread in streams:
-        thread.join(60)
+        thread.join(90)
         assert not thread.is_alive()
     assert min(finished.values()) > 5
-    assert 3 <= len(room_for_one.loads) <= 12
+    assert len(room_for_one.loads) >= 5
     assert sum(finished.values()) > 3 * len(room_for_one.loads)
 
 
