@@ -34,7 +34,9 @@ class Book:
         secrets = {"HF_TOKEN", "NGROK_AUTHTOKEN", "COLAB_RELEASE_TAG", "KAGGLE_KERNEL_RUN_TYPE"}
         mine = {name: value for name, value in os.environ.items() if name not in secrets and not name.startswith("T2I_")}
         self._environment = {**mine, "OMP_NUM_THREADS": "2", **(environment or {})}
-        self._client = NotebookClient(self.book, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(place)}})
+        self._client = NotebookClient(
+            self.book, timeout=600, iopub_timeout=60, kernel_name="python3", resources={"metadata": {"path": str(place)}}
+        )
         self._thread, self._open = ThreadPoolExecutor(1), ExitStack()
         self._done = 0
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import random
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import threading
@@ -104,6 +107,14 @@ def eventually(question: Callable[[], T], seconds: float, pause: float = 0.05) -
     return answer
 
 
+def free_port() -> int:
+    """A port below those that the kernel hands out, so that nobody gets it between one server and the next."""
+    for port in random.sample(range(20_000, 32_768), 50):
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise AssertionError("no free port")
+
+
 LONG = (  # these files take the longest
     "test_colab", "test_effects", "test_server", "test_docs", "test_live_browser", "test_cli", "test_parity", "test_notebooks", "test_accessibility",
     "test_browser", "test_turns", "test_training", "test_panel", "test_hub", "test_create_browser", "test_gallery_browser", "test_samplers",
@@ -127,7 +138,7 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Running]]:
     yield start
     for running in started:
         running.process.terminate()
-        running.process.wait(timeout=30)
+        running.process.wait(timeout=120)
 
 
 @pytest.fixture
@@ -142,9 +153,10 @@ def app(tmp_path: Path) -> Iterator[Flask]:
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """One server with the built-in model, for the tests that leave it as it is."""
     running = Running(tmp_path_factory.mktemp("site"))
+    eventually(lambda: Visitor(running.address).json("/jobs")["model"]["state"] == "ready", 300)
     yield running
     running.process.terminate()
-    running.process.wait(timeout=30)
+    running.process.wait(timeout=120)
 
 
 def chromium_path() -> str:

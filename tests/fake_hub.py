@@ -80,14 +80,14 @@ class FakeHub:
                 if path.endswith(slow):
                     for start in range(0, len(body), len(body) // 10 + 1):
                         self.wfile.write(body[start : start + len(body) // 10 + 1])
-                        time.sleep(0.2)
+                        time.sleep(0.4)
                     return
                 self.wfile.write(body[: len(body) // 2] if half else body)
                 if half:
                     hub._breaking.discard(broken)
                     self.close_connection = True
                 if broken in stalling:
-                    time.sleep(5)
+                    time.sleep(10)
 
             do_HEAD = do_GET
 

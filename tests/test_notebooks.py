@@ -38,7 +38,9 @@ def run(tmp_path):
             for cell in book.cells:
                 cell.source = cell.source.replace(old, new)
         book.cells += [nbformat.v4.new_code_cell(source) for source in more]
-        NotebookClient(book, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}).execute()
+        NotebookClient(
+            book, timeout=600, iopub_timeout=60, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
+        ).execute()
         return book.cells
 
     return execute

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import re
 import secrets
-import socket
 import subprocess
 import sys
 import threading
@@ -212,19 +212,17 @@ def lab(tmp_path) -> Iterator[str]:
     end = next(place for place, cell in enumerate(book.cells) if "Panel(engine" in cell.source)
     book.cells = [cell for cell in book.cells[: end + 1] if cell.cell_type == "code"]
     nbformat.write(book, tmp_path / "book.ipynb")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     token = secrets.token_hex(16)
     own = {name: str(tmp_path / name.casefold()) for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTER_DATA_DIR", "HOME")}
-    flags = [f"--port={port}", "--ip=127.0.0.1", "--no-browser", "--allow-root", f"--IdentityProvider.token={token}",
+    flags = ["--port=0", "--ip=127.0.0.1", "--no-browser", "--allow-root", f"--IdentityProvider.token={token}",
              f"--ServerApp.root_dir={tmp_path}", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]  # fmt: skip
     environment = {key: value for key, value in os.environ.items() if not key.startswith("T2I_")} | own
     with (tmp_path / "lab.log").open("w") as log:
         process = subprocess.Popen([sys.executable, "-m", "jupyterlab", *flags], cwd=tmp_path, env=environment, stdout=log, stderr=log)
     try:
-        address = f"http://127.0.0.1:{port}"
-        eventually(lambda: _answers(f"{address}/api?token={token}"), 60)
+        told = eventually(lambda: next((tmp_path / "jupyter_runtime_dir").glob("jpserver-*.json"), None), 120)
+        address = f"http://127.0.0.1:{json.loads(told.read_text())['port']}"
+        eventually(lambda: _answers(f"{address}/api?token={token}"), 120)
         yield f"{address}/lab/tree/book.ipynb?token={token}"
     finally:
         process.terminate()
@@ -276,8 +274,9 @@ def test_the_panel_works_in_jupyterlab(lab, tmp_path):
 
         _type(page, "Prompt", "a cat on a hill")
         _type(page, "Steps", "150")
+        _type(page, "Pictures", "8")
         draw.click()
-        expect(page.get_by_text(re.compile(r"Picture 1 of \d: step \d+ of 150"))).to_be_visible(timeout=SOON)
+        expect(page.get_by_text(re.compile(r"Picture \d of \d: step \d+ of 150"))).to_be_visible(timeout=SOON)
         expect(page.get_by_alt_text("a cat on a hill").first).to_be_visible(timeout=SOON)
         cancel.click()
         expect(page.get_by_text("Cancelled.")).to_be_visible(timeout=SOON)

@@ -234,6 +234,6 @@ def test_escaped_text_is_neither_edited_nor_weighted() -> None:
     "text", ["[" * 2000 + "a" + "]" * 1999, "(" * 2000 + "a" + ")" * 2000, "[a|" * 1000 + "]" * 1000, "(a" * 2000, " " * 4000 + "[a|b]"]
 )
 def test_the_longest_prompts_are_read_in_good_time(text: str) -> None:
-    start = time.monotonic()
+    start = time.thread_time()
     assert len(schedule(text, 150)) in (1, 2, 150) and len(spans(text)) == 1 and loras(text) == (text, ())
-    assert time.monotonic() - start < 3
+    assert time.thread_time() - start < 3

@@ -37,7 +37,7 @@ def test_pictures_finished_before_a_kill_are_not_drawn_again(serve):
     first = serve()
     ann = Visitor(first.address)
     job = ann.json("/generate", {**LONG, "count": "16", "steps": "40"})["id"]
-    begun = eventually(lambda: (view := ann.json(f"/jobs/{job}"))["pictures"][0]["id"] and view, 60)
+    begun = eventually(lambda: (view := ann.json(f"/jobs/{job}"))["pictures"][0]["id"] and view, 300)
     first.kill()
     assert begun["state"] == "running", "killed too late to show anything"
     ann.address = serve().address

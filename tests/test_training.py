@@ -1,10 +1,13 @@
 """The training package: a toy model from nothing in seconds, and a scorer that can say no."""
 
 import functools
+import itertools
 import random
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -179,7 +182,9 @@ def settings(folder: Path, **changes: object) -> parallel.Settings:
     return replace(parallel.Settings("line", folder / "line.pt", seconds=1.0, rate=0.03, workers=1, save_seconds=0), **changes)
 
 
-def test_two_processes_learn_one_model(tmp_path: Path) -> None:
+def test_two_processes_learn_one_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks = itertools.count()
+    monkeypatch.setattr(parallel, "time", SimpleNamespace(monotonic=lambda: next(ticks) / 500, sleep=time.sleep))  # 2 s are 1,000 steps
     parallel.train(Line, settings(tmp_path, workers=2, seconds=2.0, save_seconds=100))
     learned = parallel.restore(nn.Linear(8, 8), tmp_path / "line.pt")
     assert (learned.weight - Line().truth).abs().max() < 0.1
@@ -187,11 +192,11 @@ def test_two_processes_learn_one_model(tmp_path: Path) -> None:
 
 def test_a_run_continues_where_it_was_stopped(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
-        parallel.train(functools.partial(Line, 12), settings(tmp_path))
+        parallel.train(functools.partial(Line, 12), settings(tmp_path, seconds=600))
     before = parallel.load(tmp_path / "line.pt")
     assert before["step"] == 12 and not before["done"] and before["elapsed"] > 0
     with pytest.raises(KeyboardInterrupt):
-        parallel.train(functools.partial(Line, 5), settings(tmp_path))
+        parallel.train(functools.partial(Line, 5), settings(tmp_path, seconds=600))
     after = parallel.load(tmp_path / "line.pt")
     assert after["step"] == 17 and after["elapsed"] > before["elapsed"]
     assert not torch.equal(after["values"], before["values"])
