@@ -80,11 +80,19 @@ def newest(number: int) -> str:
 # -- scrolling
 
 
+def scroll(page: Page, until: Callable[[], bool]) -> None:
+    def there() -> bool:
+        page.mouse.wheel(0, 1500)
+        return until()
+
+    eventually(there, 60)
+
+
 def test_older_pictures_come_while_one_scrolls(visit, app):
     page = visit(lambda who: draw(app, who, *(f"picture {number}" for number in range(150))))
     expect(page.locator("#cells > li")).to_have_count(60)
     page.mouse.move(600, 400)
-    eventually(lambda: (page.mouse.wheel(0, 1500), page.locator("#older").count() == 0)[1], 60)
+    scroll(page, lambda: page.locator("#older").count() == 0)
     shows(page, [f"picture {number}" for number in range(149, -1, -1)])
 
 
@@ -143,7 +151,7 @@ def test_without_single_keys_the_arrows_still_reach_every_print(six):
 
 def test_coming_back_from_a_picture_it_lies_as_it_was_left(visit, app):
     page = visit(lambda who: many(app, who, 300))
-    eventually(lambda: (page.mouse.wheel(0, 2000), page.locator("#p-p000150").count())[1], 60)
+    scroll(page, lambda: page.locator("#p-p000150").count() == 1)
     page.locator("#p-p000150").scroll_into_view_if_needed()
     top = page.evaluate("scrollY")
     page.locator("#p-p000150").click()

@@ -148,9 +148,9 @@ def test_ten_thousand_pictures_open_in_150_ms(app, ann, drawn):
         assert len(shown(ann.get(path).data)) == (1 if "q=" in path else 60)
         took = []
         for _ in range(7):
-            start = time.thread_time()  # the client answers in this thread
+            start = time.perf_counter()
             ann.get(path)
-            took.append(time.thread_time() - start)
+            took.append(time.perf_counter() - start)
         medians[path] = statistics.median(took)
     print({path: f"{1000 * seconds:.0f} ms" for path, seconds in medians.items()})
     assert max(medians.values()) < 0.150
