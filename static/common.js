@@ -10,11 +10,13 @@ export function t(text, places = {}) {
 
 export const HEADERS = { Accept: "application/json", "ngrok-skip-browser-warning": "1" };
 
-// What an answer says, as JSON: {ok, status, ...what it told}. `error` is a sentence; `wait` the seconds after which one may ask again.
+// What an answer says, as JSON: {ok, status, ...what it told}. `error` is a sentence; `wait` the seconds after which one may ask again;
+// `own` whether it is our server's, not that of something before it.
 export async function read(answer) {
-  const told = answer.headers.get("Content-Type")?.startsWith("application/json") ? await answer.json() : {};
+  const own = Boolean(answer.headers.get("Content-Type")?.startsWith("application/json"));
+  const told = own ? await answer.json() : {};
   const wait = Number(answer.headers.get("Retry-After")) || 0;
-  return { error: answer.ok ? "" : t("The server did not answer."), ...told, ok: answer.ok, status: answer.status, wait };
+  return { error: answer.ok ? "" : t("The server did not answer."), ...told, ok: answer.ok, status: answer.status, own, wait };
 }
 
 // The same of a request, also when the server did not answer.

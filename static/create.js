@@ -69,7 +69,8 @@ function tooLarge() {
 // -- drawing
 
 const newKey = () => crypto.randomUUID?.() ?? String(Math.random());
-let wish = newKey(); // sent again after a broken connection it is still one wish
+let wish = newKey(); // sent again after a broken connection it is still one wish,
+let wished = ""; // if it is the same that is wished for
 
 form.addEventListener("submit", async (event) => {
   if (event.submitter?.id === "restore") return; // handled by its click
@@ -90,18 +91,21 @@ form.addEventListener("submit", async (event) => {
 async function submit() {
   const body = new FormData(form);
   body.delete("picture");
+  const now = JSON.stringify([...body].map(([name, value]) => [name, value.size ? [value.name, value.size, value.lastModified] : value]));
+  if (wished && wished !== now) wish = newKey();
+  wished = now;
   body.set("key", wish);
   const told = await ask(form.action, { method: "POST", body });
   if (told.ok) {
     showProblems({}, "");
     form.dataset.seed = told.pictures?.[0]?.seed ?? "";
     layJob(told);
-  } else if (told.status) {
+  } else if (told.own) {
     showProblems(told.fields || {}, told.fields ? "" : told.error);
   } else {
     showProblems({}, t("The server did not answer. Your words are still here; press Draw to try again."));
   }
-  if (told.status) wish = newKey(); // without an answer it is still the same wish
+  if (told.own) [wish, wished] = [newKey(), ""]; // without the server's own answer it may have been taken, and is still the same wish
 }
 
 prompt.addEventListener("keydown", (event) => {
@@ -276,6 +280,7 @@ addEventListener("drop", (event) => {
   if (event.dataTransfer.files.length) take(event.dataTransfer.files[0]);
 });
 document.addEventListener("paste", (event) => {
+  if (event.target.matches?.("input, textarea") && event.clipboardData.types.includes("text/plain")) return; // words, and a picture of them
   const file = [...event.clipboardData.files].find((each) => each.type.startsWith("image/"));
   if (!file) return;
   event.preventDefault();

@@ -9,7 +9,8 @@ const PAUSE = now.dataset.seconds * 1000; // milliseconds
 async function refresh() {
   if (!document.hidden && !now.contains(document.activeElement)) {
     const answer = await fetch(now.dataset.from, { headers: { ...HEADERS, Accept: "text/html" } }).catch(() => null);
-    if (answer?.ok) now.innerHTML = await answer.text();
+    const figures = answer?.ok && (await answer.text().catch(() => ""));
+    if (figures) now.innerHTML = figures;
   }
   setTimeout(refresh, PAUSE);
 }

@@ -72,7 +72,10 @@ function layPrint(job, picture, before) {
   const bar = print.querySelector("progress");
   bar.max = picture.steps || 1;
   bar.value = picture.step;
-  bar.hidden = print.querySelector(".cancel").hidden = Boolean(picture.id) || !isActive(job);
+  const cancel = print.querySelector(".cancel");
+  const over = Boolean(picture.id) || !isActive(job);
+  if (over && cancel.contains(document.activeElement)) print.querySelector(".prompt a").focus(); // what is hidden holds no focus
+  bar.hidden = cancel.hidden = over;
   print.querySelector(".actions").hidden = !picture.id;
   const notes = print.querySelector(".notes");
   notes.textContent = picture.notes.join(" ");
@@ -92,6 +95,7 @@ function speak(job, before) {
   const line = document.getElementById("live");
   const words = job.prompt;
   if (job.state === "failed" && before.state !== "failed") line.textContent = t("Failed: {words}", { words });
+  else if (job.state === "cancelled" && before.state !== "cancelled") line.textContent = t("Cancelled: {words}", { words });
   else if (job.pictures.some((picture, place) => picture.id && !before.pictures[place]?.id)) {
     const finished = job.pictures.filter((picture) => picture.id).length;
     line.textContent = finished === job.pictures.length ? t("Finished: {words}", { words }) : t("{done} of {whole} finished: {words}", { done: finished, whole: job.pictures.length, words });
@@ -108,6 +112,7 @@ function showShare() {
 // Lays a job that the server has told all about; what a stream tells of it knows better, unless it is over.
 export function layJob(job) {
   if (!(jobs.has(job.id) && isActive(job))) lay(job);
+  letIn(); // the server has just answered
 }
 
 function lay(job) {
@@ -193,6 +198,7 @@ let wake = () => {}; // ends the pause in progress
 let again = false; // somebody wants a new stream at once
 let shut = null; // what the server said when it let this page in no more
 let patience = SHORTEST;
+let letIn = () => {}; // ends the wait of a page that was kept out
 
 async function* messages(response) {
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
@@ -245,9 +251,9 @@ async function stream() {
   return told;
 }
 
-// Notes if what the server said keeps this page out.
+// Notes if what the server said, and no proxy before it, keeps this page out.
 function look(told) {
-  if (SHUT.includes(told.status)) shut = told;
+  if (SHUT.includes(told.status) && told.own) shut = told;
 }
 
 // Tells why this page is kept out, and waits until it may ask again and somebody looks at it.
@@ -256,7 +262,10 @@ async function stayOut() {
   toast(shut.error, "", null, wait);
   shut = null;
   patience = Math.min(2 * patience, LONGEST);
-  await new Promise((resume) => setTimeout(resume, wait * 1000));
+  await new Promise((resume) => {
+    const timer = setTimeout(resume, wait * 1000);
+    letIn = () => (clearTimeout(timer), resume());
+  });
   while (document.hidden) await shown();
 }
 

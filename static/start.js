@@ -228,22 +228,22 @@ function handIn() {
 }
 
 sheet.addEventListener("pointerdown", (event) => {
-  if (!easel.classList.contains("painting") || event.button) return;
+  if (!easel.classList.contains("painting") || event.button || stroke) return; // one finger at a time
   event.preventDefault();
   sheet.setPointerCapture(event.pointerId);
   const width = (Number(part("brush-size").value) / 100) * Math.max(sheet.width, sheet.height);
-  stroke = { points: [at(event)], width, erase: part("erase").getAttribute("aria-pressed") === "true" };
+  stroke = { points: [at(event)], width, erase: part("erase").getAttribute("aria-pressed") === "true", finger: event.pointerId };
   ink(stroke);
 });
 sheet.addEventListener("pointermove", (event) => {
-  if (!stroke) return;
+  if (stroke?.finger !== event.pointerId) return;
   const from = stroke.points.length - 1;
   for (const each of event.getCoalescedEvents?.() ?? [event]) stroke.points.push(at(each));
   ink(stroke, from);
 });
-for (const end of ["pointerup", "pointercancel"]) {
-  sheet.addEventListener(end, () => {
-    if (!stroke) return;
+for (const end of ["pointerup", "pointercancel", "lostpointercapture"]) {
+  sheet.addEventListener(end, (event) => {
+    if (stroke?.finger !== event.pointerId) return;
     strokes.push(stroke);
     stroke = null;
     handIn();

@@ -32,7 +32,7 @@ class FakeHub:
     """`repos` maps ids to folders. `asked` lists the paths that were asked for, `sent` those of files
     that were sent, and `continued` those from the middle on. Of the files
     whose paths end in one of `breaking`, the first answer stops half-way; of those in `cut` each does; in `stalling` the first one stands
-    still there; those in `slow` come in small bits, those in `lost` are listed but not there. Files of the owner "signed" are handed out from
+    still there; those in `slow` come in small bits, those in `endless` never end, those in `lost` are listed but not there. Files of the owner "signed" are handed out from
     signed addresses, as the real hub does with large ones. A refusal of the owner "token" repeats the token that was sent."""
 
     def __init__(
@@ -43,6 +43,7 @@ class FakeHub:
         cut: tuple[str, ...] = (),
         stalling: tuple[str, ...] = (),
         slow: tuple[str, ...] = (),
+        endless: tuple[str, ...] = (),
         lost: tuple[str, ...] = (),
     ) -> None:
         self.repos, self.sizes, self._lost = repos, sizes or {}, lost
@@ -66,7 +67,8 @@ class FakeHub:
                     headers |= {"Content-Range": f"bytes {begin[1]}-{len(body) - 1}/{len(body)}"}
                     status, body = 206, body[int(begin[1]) :]
                 self.send_response(status)
-                for name, value in {"Content-Length": str(len(body)), **headers}.items():
+                length = 10**9 if urlsplit(self.path).path.endswith(endless) else len(body)
+                for name, value in {"Content-Length": str(length), **headers}.items():
                     self.send_header(name, value)
                 self.end_headers()
                 if self.command == "GET":
@@ -82,6 +84,9 @@ class FakeHub:
                         self.wfile.write(body[start : start + len(body) // 10 + 1])
                         time.sleep(0.4)
                     return
+                while path.endswith(endless):
+                    self.wfile.write(bytes(1 << 18))
+                    time.sleep(0.05)
                 self.wfile.write(body[: len(body) // 2] if half else body)
                 if half:
                     hub._breaking.discard(broken)

@@ -8,10 +8,11 @@ when an address is asked for, {"silent": true} says nothing at all. Each request
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
+import os
 import secrets
-import signal
 import sys
 import threading
 import time
@@ -26,8 +27,12 @@ HOP = {"connection", "keep-alive", "transfer-encoding", "te", "trailer", "upgrad
 
 
 def say(level: str, message: str, **facts: str) -> None:
+    """Logs a line. As Go's programs it ends when nobody can read that, and only then: a browser that leaves in the middle of an answer is no reason."""
     more = "".join(f' {name}="{value}"' for name, value in facts.items())
-    print(f't={time.strftime("%Y-%m-%dT%H:%M:%S%z")} lvl={level} msg="{message}"{more}', flush=True)
+    try:
+        print(f't={time.strftime("%Y-%m-%dT%H:%M:%S%z")} lvl={level} msg="{message}"{more}', flush=True)
+    except BrokenPipeError:
+        os._exit(1)
 
 
 class Public(BaseHTTPRequestHandler):
@@ -36,6 +41,10 @@ class Public(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     upstream = ""
+
+    def handle(self) -> None:
+        with contextlib.suppress(ConnectionError):
+            super().handle()
 
     def forward(self) -> None:
         host = self.headers.get("Host", "")
@@ -139,7 +148,6 @@ class Agent(BaseHTTPRequestHandler):
 
 
 def main() -> None:
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # as Go's programs, it ends when nobody can read what it logs
     told = Path(sys.argv[0]).with_suffix(".json")
     Agent.wish = json.loads(told.read_text()) if told.is_file() else {}
     token = sys.argv[sys.argv.index("--authtoken") + 1] if "--authtoken" in sys.argv else ""

@@ -59,6 +59,10 @@ def host_of(app):
     return client
 
 
+def cookie_of(client) -> str:
+    return client.get_cookie(client.application.config["SESSION_COOKIE_NAME"]).value
+
+
 def person_of(client) -> str:
     with client.session_transaction() as session:
         return session["person"]
@@ -197,7 +201,7 @@ def test_what_is_public_knows_nobody(shared):
         for path in (f"{shared.static_url_path}/style.css", "/words/es.json"):
             headers = client.get(path).headers
             assert "Cookie" not in headers.get("Vary", "") and "Set-Cookie" not in headers
-        assert "t2i=" not in str(client.post("/preferences", data={"theme": "dark"}).headers)
+        assert "Set-Cookie: t2i" not in str(client.post("/preferences", data={"theme": "dark"}).headers)
 
 
 def test_who_comes_now_and_then_is_the_same_person_for_years(shared, monkeypatch):
@@ -218,6 +222,16 @@ def test_the_cookie_is_secure_where_the_tunnel_is(shared):
     assert "Secure" not in plain.headers["Set-Cookie"] and "Secure" in tunnelled.headers["Set-Cookie"]
 
 
+def test_a_tunnel_may_come_by_the_servers_own_address(tmp_path):
+    app = start(tmp_path, host="192.0.2.1")
+    for peer in ("192.0.2.1", "192.0.2.2"):
+        answer = app.test_client().get(
+            f"/?token={house(app).settings.token}", headers={"X-Forwarded-Proto": "https"}, environ_base={"REMOTE_ADDR": peer}
+        )
+        assert ("Secure" in answer.headers["Set-Cookie"]) == (peer == "192.0.2.1")
+    house(app).close()
+
+
 def test_programs_bring_the_token_in_a_header(shared):
     token = house(shared).settings.token
 
@@ -236,14 +250,24 @@ def test_programs_bring_the_token_in_a_header(shared):
     assert shared.test_client().get("/host", headers={"Authorization": f"Bearer {house(shared).host_key}"}).status_code == 200
 
 
+def test_a_proxy_that_asks_for_a_password_does_not_shut_out_who_has_the_link(shared):
+    """Browsers send that password with every request."""
+    header, link = {"Authorization": "Basic " + base64.b64encode(b"proxy:secret").decode()}, house(shared).people.rules.link
+    browser = shared.test_client()
+    assert browser.get(f"/?token={link}", headers=header).status_code == 303
+    for _ in range(25):
+        assert browser.get("/jobs", headers=header).status_code == 200
+    assert guest(shared).get("/", headers=header).status_code == 200, "and none of it was a wrong link"
+
+
 def test_another_runs_token_closes_the_old_one_and_without_a_token_the_link_lasts(shared, tmp_path):
     client = guest(shared)
-    cookie, link = client.get_cookie("t2i").value, house(shared).settings.token
+    cookie, link = cookie_of(client), house(shared).settings.token
     house(shared).close()
     for token, status in (("", 200), ("another", 403)):
         later = start(tmp_path, token=token)
         visitor = later.test_client()
-        visitor.set_cookie("t2i", cookie)
+        visitor.set_cookie(later.config["SESSION_COOKIE_NAME"], cookie)
         assert visitor.get("/").status_code == status
         assert later.test_client().get(f"/?token={link}").status_code == (303 if status == 200 else 403)
         house(later).close()
@@ -333,11 +357,11 @@ def test_a_pause_keeps_guests_out_and_the_host_in(shared, tmp_path):
         assert answer.status_code == 503 and answer.headers["Retry-After"] == "300" and b"closed this page for a while" in answer.data
     assert shared.test_client().get("/").status_code == 403  # a stranger is told nothing
     assert host.get("/").status_code == 200
-    cookie = ann.get_cookie("t2i").value
+    cookie = cookie_of(ann)
     house(shared).close()
     later = start(tmp_path)  # it outlives the run
     visitor = later.test_client()
-    visitor.set_cookie("t2i", cookie)
+    visitor.set_cookie(later.config["SESSION_COOKIE_NAME"], cookie)
     assert visitor.get("/").status_code == 503
     host_of(later).post("/host/pause", data={"paused": "no"})
     assert visitor.get("/").status_code == 200
@@ -453,9 +477,23 @@ def create_and_close(place) -> str:
     return app.secret_key
 
 
+def test_another_run_on_the_same_machine_leaves_ones_identity_alone(private, tmp_path):
+    browser = private.test_client()
+    browser.get("/")
+    first = person_of(browser)
+    other = start(tmp_path / "other", host="127.0.0.1")
+    beside = other.test_client()
+    beside._cookies = browser._cookies  # browsers send cookies to every port of a machine
+    beside.get("/")
+    second = person_of(beside)
+    browser.get("/")
+    assert person_of(browser) == first != second == person_of(beside)
+    house(other).close()
+
+
 def test_a_forged_cookie_is_nobody(private):
     client = private.test_client()
-    client.set_cookie("t2i", "eyJwZXJzb24iOiJhbm4ifQ.aaaa.bbbb")
+    client.set_cookie(private.config["SESSION_COOKIE_NAME"], "eyJwZXJzb24iOiJhbm4ifQ.aaaa.bbbb")
     assert client.get("/").status_code == 200
     with client.session_transaction() as session:
         assert session["person"] != "ann"

@@ -1,4 +1,4 @@
-"""Who shares a step: shapes take turns, the oldest of a shape go first, no more are in play than there is room for, and who waits for a
+"""Who shares a step: shapes take turns, within a shape owners do and of each the oldest goes first, no more are in play than there is room for, and who waits for a
 model is waited for in turn."""
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ class Item:
     model: str = ""
     left: int = 3
     shape: str | None = None
+    owner: str = ""
 
 
 class Clock:
@@ -125,9 +126,51 @@ def test_a_shape_is_not_remembered_when_nobody_has_it() -> None:
     tick(batcher)
     batcher.remove(batcher.line[0])
     assert batcher._turns == ["m"]
-    batcher.line[0].shape = None  # back to the line, to wait for another model
-    assert batcher.next() == []
-    assert batcher._turns == []
+    for forgets in (batcher.next, lambda: batcher.busy([])):
+        assert names(batcher.next()) == "b" and batcher._turns == ["m"]
+        batcher.line[0].shape = None  # back to the line, to wait for another model
+        assert not forgets() and batcher._turns == []
+        batcher.line[0].shape = "m"
+
+
+def test_owners_take_turns_and_one_owners_items_keep_their_order() -> None:
+    batcher = line(*(Item(f"a{n} ", "s", owner="ann") for n in range(1, 5)))
+    for name, owner in (("b1 ", "bob"), ("c1 ", "cem"), ("b2 ", "bob"), ("a5 ", "ann")):
+        batcher.add(Item(name, "s", owner=owner))
+    assert names(batcher.line) == "a1 b1 c1 a2 b2 a3 a4 a5 "
+    batcher.remove(batcher.line[0])
+    batcher.add(Item("d1 ", "s", owner="dan"))
+    assert names(batcher.line) == "b1 c1 a2 d1 b2 a3 a4 a5 ", "nobody's first is passed"
+
+
+def test_who_asks_for_one_waits_for_one_of_another_though_all_room_is_taken() -> None:
+    batcher = line(*(Item("a", "s", owner="ann") for _ in range(24)), cap=lambda shape: 1, room=16)
+    assert begin(batcher) == "a" * 16
+    (first,) = batcher.next()
+    batcher.add(bobs := Item("b", "s", owner="bob"))
+    assert batcher.next() == [first], "who is being drawn goes on"
+    batcher.remove(first)
+    assert tick(batcher) == "b"
+    batcher.remove(bobs)
+    assert tick(batcher) == "a"
+
+
+def test_owners_share_a_step() -> None:
+    batcher = line(*(Item("a", "s", owner="ann") for _ in range(8)), Item("b", "s", owner="bob"))
+    assert sorted(tick(batcher)) == ["a", "a", "a", "b"]
+
+
+def test_an_owner_who_always_comes_again_starves_nobody() -> None:
+    batcher = line(*(Item("a", "s", owner="ann", left=1) for _ in range(5)), cap=lambda shape: 1)
+    done = ""
+    while len(done) < 9:
+        if "b" not in names(batcher.line):
+            batcher.add(Item("b", "s", owner="bob", left=1))
+        begin(batcher)
+        (item,) = batcher.next()
+        batcher.remove(item)
+        done += item.name
+    assert done == "ababababa"
 
 
 def test_under_a_stream_of_new_shapes_nobody_starves() -> None:
@@ -252,3 +295,16 @@ def test_nobody_stands_back_for_a_model_that_is_being_loaded() -> None:
     clock.now = 300.0
     assert batcher.newcomers({"a"}) == []
     assert batcher.newcomers({"a"}, coming="b") == [mine]
+
+
+def test_who_comes_while_the_line_is_looked_through_waits_like_the_others() -> None:
+    """Another thread may add at any moment; here it does when the clock is read."""
+
+    def clock() -> float:
+        if len(batcher.line) == 1:
+            batcher.add(Item("c", "s", "C"))
+        return 0.0
+
+    batcher: Batcher[Item] = Batcher(lambda shape: 4, room=8, clock=clock)
+    batcher.add(Item("b", "s", "B"))
+    assert batcher.newcomers([""]) == [] and names(batcher.line) == "bc"

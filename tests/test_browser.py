@@ -149,6 +149,35 @@ def test_a_server_that_is_gone_is_told_and_the_words_stay(page):
     assert page.input_value("#prompt") == "a dog"
 
 
+def test_an_answer_that_was_lost_is_asked_for_again_and_another_wish_is_another(page):
+    def asked() -> list[str]:
+        return [job["prompt"] for job in page.request.get(page.url + "jobs", headers={"Accept": "application/json"}).json()["jobs"]]
+
+    def lost(route):
+        route.fetch()
+        route.abort()
+
+    def by_the_proxy(route):
+        route.fetch()
+        route.fulfill(status=502, content_type="text/html", body="<h1>Bad gateway</h1>")
+
+    for way, words in ((lost, "a cat"), (by_the_proxy, "a bird")):
+        page.route("**/generate", way)
+        draw(page, words)
+        expect(page.locator("#error-form")).to_contain_text("press Draw to try again")
+        page.unroute("**/generate")
+        page.click(".draw")
+        expect(page.locator(f".print .prompt:has-text('{words}')")).to_have_count(1)
+        assert asked().count(words) == 1
+    page.route("**/generate", lost)
+    draw(page, "a dog")
+    expect(page.locator("#error-form")).to_contain_text("press Draw to try again")
+    page.unroute("**/generate")
+    draw(page, "a house")
+    expect(page.locator(".print .prompt:has-text('a house')")).to_have_count(1)
+    assert {"a dog", "a house"} <= set(asked())
+
+
 def test_without_javascript_create_watch_and_cancel_work(chromium, site):
     context = chromium.new_context(java_script_enabled=False)
     page = context.new_page()

@@ -7,7 +7,9 @@ import json
 import shutil
 import time
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 
 import full_size
 import pytest
@@ -20,6 +22,7 @@ from diffusers import (
     EulerDiscreteScheduler,
 )
 
+from webapp import cells
 from webapp.engine import checkpoint
 from webapp.engine.checkpoint import Checkpoint
 from webapp.errors import InvalidRequest, ModelError
@@ -83,6 +86,25 @@ def test_a_device_that_is_not_there_is_refused(whole: Path) -> None:
     assert "no device nonsense" in refusal(whole, device="nonsense")
     if not torch.cuda.is_available():
         assert "The best one it has is" in refusal(whole, device="cuda")
+
+
+def test_a_gpu_that_torch_has_no_kernels_for_is_told_and_not_drawn_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stand-in: such a GPU is not here."""
+    ones, asked = torch.ones, []
+
+    def too_old(*size: int, **more: object) -> torch.Tensor:
+        if more.get("device") != "cuda":
+            return ones(*size, **more)
+        asked.append(size)
+        raise RuntimeError("CUDA error: no kernel image is available for execution on the device")
+
+    monkeypatch.setattr(torch, "ones", too_old)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: SimpleNamespace(name="Tesla P100-PCIE-16GB", total_memory=17e9))
+    monkeypatch.setattr(checkpoint, "_has_kernels", cache(checkpoint._has_kernels.__wrapped__))
+    assert [checkpoint.best_device().type != "cuda" for _ in range(2)] == [True, True] and len(asked) == 1
+    if checkpoint.best_device().type == "cpu":
+        assert cells._gpu().startswith("Tesla P100-PCIE-16GB, which is too old for torch")
 
 
 def test_half_size_weights_are_taken_when_all_parts_have_them(tmp_path: Path) -> None:

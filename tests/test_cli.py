@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from subprocess import CompletedProcess
 
@@ -16,7 +17,10 @@ from PIL import Image, PngImagePlugin
 from safetensors.torch import load_file, save_file
 
 from webapp import metadata
+from webapp.__main__ import main
 from webapp.craft import SAMPLERS
+from webapp.engine.engine import Engine
+from webapp.engine.events import Finished
 from webapp.library import Library
 
 PROMPT = "a red circle on a blue background"
@@ -107,6 +111,23 @@ def test_a_grid_is_drawn_with_its_sheet(tmp_path):
     sheet = Image.open(tmp_path / "g-sheet-1.odd")
     assert sheet.format == "PNG" and sheet.width > 256 and sheet.height > 256
     assert f"{tmp_path / 'g-sheet-1.odd'}" in done.stdout
+
+
+def test_what_is_finished_when_it_is_stopped_is_there(tmp_path, monkeypatch, capsys):
+    submit = Engine.submit
+
+    def stopped(*given: object, **more: object) -> Iterator[object]:
+        """As with Ctrl+C after the first picture."""
+        for event in submit(*given, **more):
+            yield event
+            if isinstance(event, Finished):
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr(Engine, "submit", stopped)
+    assert main(["generate", PROMPT, "--x", "steps=1,150", "--seed", "3", "--out", str(tmp_path / "p.png")]) == 130
+    assert [path.name for path in tmp_path.iterdir()] == ["p-1.png"]
+    assert request_of(tmp_path / "p-1.png").steps == 1
+    assert capsys.readouterr().out == f"{tmp_path / 'p-1.png'} (seed 3)\n"
 
 
 def test_from_a_picture_and_only_where_the_mask_is_white(tmp_path, start):

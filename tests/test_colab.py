@@ -184,7 +184,7 @@ def test_on_colab_the_page_is_in_a_frame_without_any_token(clone, tmp_path, chro
         image = inside.locator(".print[data-state=done] img")
         expect(image).to_have_attribute("alt", "a red circle", timeout=120_000)
         eventually(lambda: image.evaluate("image => image.complete && image.naturalWidth > 0"), 30)
-        [cookie] = [cookie for cookie in context.cookies() if cookie["name"] == "t2i"]
+        [cookie] = [cookie for cookie in context.cookies() if cookie["name"].startswith("t2i-")]
         assert (cookie["sameSite"], cookie["secure"], bool(cookie.get("partitionKey"))) == ("None", True, True)
         page.goto("https://evil.example/")
         page.wait_for_timeout(1000)
@@ -472,6 +472,24 @@ def test_only_what_is_not_here_is_missing(tmp_path):
     wanted.write_text("# needs\nflask>=99\nno-such-package-anywhere>=1,<2\nPillow\n")
     assert place.missing(wanted) == ["no-such-package-anywhere>=1,<2"], "an old version that is here is left alone"
     assert place.missing() == []
+
+
+def test_pip_is_handed_no_file_that_is_open_here(tmp_path, monkeypatch):
+    """Windows would not let it read one."""
+    held, run = [], subprocess.run
+
+    def looked_at(command: list[str], **more: object) -> subprocess.CompletedProcess[str]:
+        constraints = Path(command[command.index("--constraint") + 1])
+        assert "flask==" in constraints.read_text()
+        held.extend(file.path for file in psutil.Process().open_files() if Path(file.path) == constraints.resolve())
+        return run(command, **more)
+
+    monkeypatch.setattr(place.subprocess, "run", looked_at)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    (tmp_path / "requirements.txt").write_text("no-such-package-anywhere\n")
+    with pytest.raises(place.Stop, match="no-such-package-anywhere"):
+        place.install(tmp_path / "requirements.txt")
+    assert held == []
 
 
 def test_what_is_missing_is_installed_and_what_is_here_is_never_changed(tmp_path):

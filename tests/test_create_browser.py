@@ -304,6 +304,22 @@ def test_a_picture_that_is_brought_is_started_from(page, plain, how):
     assert chosen(page, "image") is None
 
 
+def test_words_with_a_picture_of_them_are_pasted_as_words(page, plain):
+    """So spreadsheets copy their cells."""
+    taken = page.evaluate(
+        """([data]) => {
+        const carrier = new DataTransfer();
+        carrier.setData('text/plain', 'a cat');
+        carrier.items.add(new File([Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0))], 'cells.png', {type: 'image/png'}));
+        const event = new ClipboardEvent('paste', {bubbles: true, cancelable: true, clipboardData: carrier});
+        return ['#prompt', 'body'].map((where) => !document.querySelector(where).dispatchEvent(event));
+    }""",
+        [base64.b64encode(plain.read_bytes()).decode()],
+    )
+    assert taken == [False, True]
+    expect(page.locator("#stage")).to_be_visible()
+
+
 def test_a_script_that_did_not_come_locks_nothing_and_may_come_later(page, plain):
     page.route("**/start.js*", lambda route: route.abort())
     page.set_input_files("[type=file][name=image]", plain)
@@ -360,7 +376,7 @@ def test_a_stroke_is_undone_erased_and_cleared(page, plain):
     eventually(lambda: painted() == 0, 20)
 
 
-def test_touch_paints_too(chromium, site, plain):
+def test_touch_paints_too_by_one_finger_at_a_time(chromium, site, plain):
     context = chromium.new_context(viewport={"width": 390, "height": 800}, has_touch=True, is_mobile=True)
     page = context.new_page()
     opened(page, site.address)
@@ -369,11 +385,14 @@ def test_touch_paints_too(chromium, site, plain):
     page.locator("#start-mask").scroll_into_view_if_needed()
     box = page.locator("#start-mask").bounding_box()
     session = context.new_cdp_session(page)
-    for kind, share in (("touchStart", 0.3), ("touchMove", 0.5), ("touchMove", 0.7), ("touchEnd", None)):
-        points = [] if share is None else [{"x": box["x"] + share * box["width"], "y": box["y"] + 0.5 * box["height"]}]
+    palm = (0.9, 0.1)
+    for kind, *fingers in (
+        ("touchStart", (0.3, 0.5)), ("touchMove", (0.4, 0.5)), ("touchStart", (0.4, 0.5), palm), ("touchMove", (0.7, 0.5), palm), ("touchEnd",),
+    ):  # fmt: skip
+        points = [{"x": box["x"] + x * box["width"], "y": box["y"] + y * box["height"], "id": id} for id, (x, y) in enumerate(fingers)]
         session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
     mask = np.asarray(Image.open(io.BytesIO(eventually(lambda: chosen(page, "mask"), 10))).convert("L"))
-    assert mask[64, 64] == 255 and mask[64, 5] == 0
+    assert mask[64, 40] == mask[64, 64] == mask[64, 86] == 255 and mask[64, 5] == mask[13, 115] == mask[40, 80] == 0
     context.close()
 
 
@@ -496,6 +515,18 @@ def test_on_a_phone_the_bar_lies_at_the_thumb(chromium, site, plain, width):
     expect(page.locator("#stage")).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     expect(page.locator(".draw")).to_be_in_viewport(ratio=1)
+    context.close()
+
+
+def test_on_a_short_screen_the_trays_are_within_reach(chromium, site):
+    context = chromium.new_context(viewport={"width": 640, "height": 360})  # a phone on its side, or a page at 200 %
+    page = context.new_page()
+    opened(page, site.address)
+    for which in ("styles", "width"):
+        fold(page, which)
+        page.locator(".pick[open] .tray").scroll_into_view_if_needed()
+        expect(page.locator(".pick[open] .tray")).to_be_in_viewport(ratio=0.9)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 640
     context.close()
 
 

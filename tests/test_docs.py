@@ -67,6 +67,16 @@ def test_run_serves_and_draws(clone, tmp_path):
         process.wait(timeout=120)
 
 
+def test_run_takes_paths_from_where_one_stands_and_keeps_what_it_made_in_the_clone(clone, tmp_path):
+    (tmp_path / "webapp").mkdir()  # of somebody else
+    for flags, folder in (("", clone / "data"), ("--data pics", tmp_path / "pics")):
+        process, _ = serve(f"env -u T2I_DATA {shlex.quote(str(clone))}/scripts/run {flags}", tmp_path, tmp_path)
+        process.terminate()
+        process.wait(timeout=120)
+        assert (folder / "cookie.key").is_file()
+    assert not (tmp_path / "data").exists()
+
+
 def test_run_for_several_people_opens_only_by_its_links(clone, tmp_path):
     [line] = [line for line in COMMANDS if line.startswith("scripts/run --host")]
     process, visitor = serve(line, clone, tmp_path)
@@ -97,10 +107,12 @@ def test_run_with_stable_diffusion_asks_the_hub_for_it(clone, tmp_path):
 
 @pytest.fixture(scope="module")
 def furnished(clone) -> Path:
-    """The clone with what the README's reader would have brought along: a mask, a LoRA, an embedding, a ControlNet, a wildcard."""
+    """The clone with what the README's reader would have brought along: a model, a mask, a LoRA, an embedding, a ControlNet, a wildcard."""
     library = clone / "data/library"
     for kind in ("loras", "embeddings", "controlnets", "wildcards"):
         (library / kind).mkdir(parents=True)
+    (clone / "path/to").mkdir(parents=True)
+    (clone / "path/to/model.safetensors").touch()
     mask = Image.new("L", (128, 128))
     mask.paste(255, (0, 0, 128, 40))
     mask.save(clone / "mask.png")

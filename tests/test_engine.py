@@ -103,6 +103,21 @@ def test_a_bigger_picture_shares_with_fewer(model: Checkpoint) -> None:
     assert rows == {8: 4, 16: 2}
 
 
+@pytest.mark.parametrize("share", [1, 2])
+def test_who_asks_for_one_is_drawn_after_one_turn_of_another_in_company(model: Checkpoint, share: int) -> None:
+    studio, ready = Studio(model, max_batch=share), threading.Event()
+    studio.at[0] = ready.wait
+    drawings = [studio.engine.submit(wish(count=6, seed=seed), owner="ann") for seed in (10, 20)]
+    drawings.append(studio.engine.submit(wish(seed=99), owner="bob"))
+    ready.set()
+    assert all(isinstance(event, Finished) for drawing in drawings for event in ends(events_of(drawing)))
+    studio.close()
+    seeds = [request.seed for request in studio.latents]
+    assert seeds.index(99) <= share
+    assert [seed for seed in seeds if seed != 99] == [*range(10, 16), *range(20, 26)]
+    assert max(call.shape[0] for call in studio.calls) == 2 * share
+
+
 def test_waiting_costs_no_latents_and_counts_down(model: Checkpoint) -> None:
     """Sixteen pictures of eight sizes, two to a step: never more than four are begun."""
     studio = Studio(model, max_batch=2)

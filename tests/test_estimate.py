@@ -76,6 +76,33 @@ def test_samplers_that_ask_the_model_twice_are_known_after_their_first_picture()
     assert pace.piece(wish(), DEFAULTS).passes == [(SMALL, 20)]
 
 
+@pytest.mark.parametrize(
+    ("fields", "steps"),
+    [
+        ({"strength": 0.5}, 10),
+        ({"mask": "1" * 64, "strength": 0.5}, 10),
+        ({"mask": "1" * 64}, 20),
+        ({"outpaint_left": 128, "strength": 0.5}, 10),
+        ({"outpaint_left": 128, "hires_scale": 2}, 20),  # has no second pass
+    ],
+)
+def test_from_a_picture_as_many_steps_are_foreseen_as_the_engine_makes(fields: dict, steps: int) -> None:
+    """And what one picture leaves out, the sampler is not thought to leave out of all."""
+    pace = Pace()
+    pace.note_step(SMALL, 1, 0.1)
+    asked = wish(image="0" * 64, sampler="DDIM", **fields)
+    assert [count for _, count in pace.piece(asked, DEFAULTS).passes] == [steps]
+    pace.note_calls(asked.resolved(DEFAULTS), steps)
+    assert pace.piece(wish(), DEFAULTS).passes == [(SMALL, 20)]
+
+
+def test_an_upscalers_steps_are_not_thought_to_be_the_samplers() -> None:
+    pace = Pace()
+    pace.note_step(SMALL, 1, 0.1)
+    pace.note_calls(wish(upscaler="x4").resolved(DEFAULTS), 40)
+    assert pace.piece(wish(), DEFAULTS).passes == [(SMALL, 20)]
+
+
 def foreseen(work: list[list[Piece]], slots: int = 4, share: int = 1) -> list[tuple[float, float]]:
     """With a second for a small picture's step and three for a large one's; shared by four, a step takes twice as long."""
     one_person = [Work("ann", pieces) for pieces in work]
@@ -119,6 +146,11 @@ def test_turns_are_foreseen_as_the_queue_gives_them() -> None:
     ]
     times = finish_times(work, {"ann": 9.0, "bob": 5.0}, 1, lambda kind, count: 1.0, lambda kind: 1)
     assert times == [(0, 4), (8, 12), (6, 8), (12, 13), (4, 6)], "Cem was never served, Bob longer ago than Ann"
+
+
+def test_in_one_size_pictures_of_different_people_are_foreseen_in_turn() -> None:
+    work = [Work("ann", [small(2)] * 4, begun=True), Work("bob", [small(2)])]
+    assert finish_times(work, {}, 2, lambda kind, count: 1.0, lambda kind: 1) == [(0, 10), (0, 4)]
 
 
 def test_all_work_is_done_in_its_time_whatever_the_order() -> None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import io
+import resource
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import pytest
 from PIL import Image
@@ -55,3 +58,21 @@ def test_when_many_hand_in_the_same_at_once_it_is_kept_once(tmp_path, monkeypatc
             names = set(pool.map(lambda _, data=data: files.take_in(data), range(8)))
             assert names == {hashlib.sha256(data).hexdigest()} and files.read(*names) == data
     assert len(list(tmp_path.iterdir())) == 20, "no drafts"
+
+
+@contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    """Meanwhile a file takes so many bytes, and then no more, as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_what_finds_no_room_leaves_no_draft(tmp_path):
+    files = Files(str(tmp_path))
+    with files_of_at_most(1000), pytest.raises(OSError):
+        files.take_in(b"x" * 2000)
+    assert list(tmp_path.iterdir()) == []

@@ -16,8 +16,9 @@ from webapp.errors import NotFound
 from webapp.jobs.events import Events
 from webapp.jobs.files import Files
 from webapp.jobs.gallery import UNDO, Gallery
+from webapp.jobs.people import DAY
 from webapp.jobs.queue import Queue
-from webapp.jobs.store import DONE, PICTURES, Picture, Store, new_id
+from webapp.jobs.store import CANCELLED, DONE, FAILED, JOBS, PICTURES, Picture, Store, new_id
 from webapp.jobs.workers import LocalWorkers
 from webapp.library import Library
 from webapp.schema import GenerationRequest, Receipt
@@ -160,6 +161,23 @@ def old(gallery: Gallery) -> None:
     """Whatever was thrown away was thrown away more than an hour ago."""
     with gallery.store.database.begin() as db:
         db.execute(update(PICTURES).where(PICTURES.c.deleted > 1000).values(deleted=PICTURES.c.deleted - UNDO - 1))
+
+
+def test_jobs_that_came_to_nothing_go_after_a_day(gallery: Gallery) -> None:
+    ended = {}
+    for name, state, age in (("failed", FAILED, DAY), ("cancelled", CANCELLED, DAY), ("fresh", CANCELLED, DAY - 60)):
+        job = gallery.store.add(name, GenerationRequest(prompt="x", seed=1), [], new_id())
+        gallery.store.end(job.id, state)
+        ended[job.id] = age
+    draw(gallery, "drawn", "a cat")
+    ended |= {gallery.store.jobs_of("drawn", 9)[0].id: DAY}
+    gallery.store.add("waiting", GenerationRequest(prompt="x", seed=1), [], new_id())
+    with gallery.store.database.begin() as db:
+        for id, age in ended.items():
+            db.execute(update(JOBS).where(JOBS.c.id == id).values(finished=time.time() - age - 1))
+    assert gallery.purge() == 0
+    left = {owner for owner in ("failed", "cancelled", "fresh", "drawn", "waiting") if gallery.store.jobs_of(owner, 9)}
+    assert left == {"fresh", "drawn", "waiting"}
 
 
 def test_what_is_gone_for_good_does_not_look_as_if_it_were_still_to_be_drawn(gallery: Gallery, tmp_path: Path) -> None:

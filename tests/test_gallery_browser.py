@@ -14,6 +14,7 @@ from conftest import eventually
 from flask import Flask
 from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, expect
+from test_access import cookie_of
 from test_gallery_pages import draw, many, owner
 
 from webapp.web.server import Server
@@ -42,7 +43,7 @@ def visit(chromium: Browser, app: Flask, address: str) -> Iterator[Visit]:
         context = chromium.new_context(**options)
         contexts.append(context)
         context.set_default_timeout(30_000)
-        context.add_cookies([{"name": "t2i", "value": client.get_cookie("t2i").value, "url": address}])
+        context.add_cookies([{"name": app.config["SESSION_COOKIE_NAME"], "value": cookie_of(client), "url": address}])
         page = context.new_page()
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.on("dialog", lambda dialog: (problems.append(f"dialog: {dialog.message}"), dialog.dismiss()))

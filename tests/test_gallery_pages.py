@@ -22,7 +22,7 @@ from PIL import Image
 from webapp import metadata
 from webapp.jobs.store import DONE, PICTURES, Picture, new_id
 from webapp.schema import GenerationRequest, Receipt
-from webapp.web import prints
+from webapp.web import prints, sheets
 from webapp.web.gallery import MOST, MOST_ZIPPED
 
 Drawn = Callable[..., list[str]]
@@ -371,7 +371,7 @@ def test_a_posted_link_is_made_once_and_too_many_at_once_are_told(app, drawn, an
     answers = [stranger.get(f"{words[0]}.webp?full=1") for _ in range(3)]
     assert [answer.status_code for answer in answers] == [200] * 3 and len({answer.data for answer in answers}) == len(made) == 1
     held = threading.Event()
-    prints._printing.submit(held.wait)
+    prints._printing.thread.submit(held.wait)
     with ThreadPoolExecutor(len(words)) as crowd:
         asked = [crowd.submit(lambda word=word: app.test_client().get(f"{word}.webp?full=1")) for word in words[1:]]
         for busy in itertools.islice(as_completed(asked, timeout=20), 2):
@@ -401,6 +401,43 @@ def test_what_was_deleted_is_nowhere_on_its_jobs_page(app, ann, drawn):
     ann.post("/gallery/change", data={"id": two, "do": "delete"})
     page = ann.get(f"/jobs/{job}").text
     assert two not in page and "start=" not in page and f"again={job}" in page
+
+
+def test_what_one_does_next_with_a_picture_is_done_by_the_model_that_drew_it(app, ann, drawn):
+    house = app.extensions["house"]
+    (one,) = drawn(ann, "a cat")  # by the model that was loaded then, which the request does not name
+    for way in ("settings", "bigger", "like"):
+        assert "It was drawn by m, which is not among the models here." in ann.get(f"/?{way}={one}").text
+    house.catalogue.add("m", "somebody/a-model")
+    for way in ("settings", "bigger", "like"):
+        page = ann.get(f"/?{way}={one}").text
+        assert "<option selected>m</option>" in page and "which is not among" not in page
+
+
+def test_a_sheet_is_made_again_when_there_is_more_on_it_and_for_few_at_once(app, ann, drawn):
+    grid = GenerationRequest(prompt="a", seed=1, width=64, height=64, steps=2, x={"field": "steps", "values": ("1", "2")})
+    house, who = app.extensions["house"], owner(ann)
+    job = house.queue.submit(who, grid)
+    house.store.claim(job.id, "w", 100)
+    first = ann.get(f"/jobs/{job.id}/sheet-1.png")
+    known = {"If-None-Match": first.headers["ETag"]}
+    again = ann.get(f"/jobs/{job.id}/sheet-1.png", headers=known)
+    assert first.status_code == 200 and (again.status_code, again.data) == (304, b"") and "no-cache" in again.headers["Cache-Control"]
+    house.queue.keep(job, 0, Image.new("RGB", (64, 64)), Receipt(request=job.plan[0], model="m"))
+    assert ann.get(f"/jobs/{job.id}/sheet-1.png", headers=known).status_code == 200
+    held, name, cookie = threading.Event(), app.config["SESSION_COOKIE_NAME"], ann.get_cookie(app.config["SESSION_COOKIE_NAME"]).value
+    sheets._composing.thread.submit(held.wait)
+
+    def look() -> int:
+        client = app.test_client()
+        client.set_cookie(name, cookie)
+        return client.get(f"/jobs/{job.id}/sheet-1.png").status_code
+
+    with ThreadPoolExecutor(11) as crowd:
+        asked = [crowd.submit(look) for _ in range(11)]
+        assert [each.result() for each in itertools.islice(as_completed(asked, timeout=20), 2)] == [429] * 2
+        held.set()
+    assert sorted(each.result() for each in asked) == [200] * 9 + [429] * 2
 
 
 def test_a_deleted_picture_is_not_on_its_sheet(app, ann):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 import tiny
 import tiny_upscalers
+from conftest import eventually
 from fake_hub import COMMIT, SIGNATURE, FakeHub
 
 from webapp.engine import hub
@@ -197,9 +199,8 @@ def test_a_check_of_an_index_names_what_is_wrong() -> None:
 
 FETCHING = """
 import json, sys
-import huggingface_hub.constants
-huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE = 4096  # a break is continued after the last whole chunk, of 10 MB else
 from webapp.engine import hub
+hub.constants.DOWNLOAD_CHUNK_SIZE = 4096  # a break is continued after the last whole chunk, of 1 MB else
 from webapp.errors import ModelError
 told, seen = [], []
 try:
@@ -247,6 +248,39 @@ def test_a_slow_download_is_waited_for_one_that_stands_still_is_taken_up_again_a
     [total] = {total for _, total in found["seen"]}
     assert done == sorted(done) and done[-1] == total
     assert len(set(done)) > 3, "between nothing and all"
+
+
+def test_a_download_ends_with_ctrl_c_and_leaves_nothing_half_done(model: Path, tmp_path: Path) -> None:
+    server = FakeHub({"x/y": model}, endless=(UNET,))
+    mine = {"HF_ENDPOINT": server.url, "HF_HOME": str(tmp_path), "NO_PROXY": "127.0.0.1", "T2I_DATA": str(tmp_path / "data")}
+    code = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's job in the background has none
+from webapp.__main__ import main
+sys.exit(main(["models", "download", "x/y"]))
+"""
+    process = subprocess.Popen([sys.executable, "-c", code], env={**os.environ, **mine}, cwd=ROOT)
+    blobs = tmp_path / "hub/models--x--y/blobs"
+    eventually(lambda: any(file.stat().st_size for file in blobs.glob("*.incomplete")), 100)
+    process.send_signal(signal.SIGINT)
+    status = process.wait(100)
+    server.close()
+    assert status == 130
+    assert list(blobs.iterdir()) and not list(blobs.glob("*.incomplete"))
+
+
+def test_what_a_killed_download_left_is_swept_away_before_the_next(model: Path, tmp_path: Path) -> None:
+    blobs, other = (tmp_path / f"cache/hub/models--x--{name}/blobs" for name in ("y", "z"))
+    old, at_work, others = blobs / "a.1.incomplete", blobs / "b.2.incomplete", other / "a.1.incomplete"
+    for file in (old, at_work, others):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"half")
+    for file in (old, others):
+        os.utime(file, (0, 0))
+    server = FakeHub({"x/y": model})
+    fetch_in_a_process(server.url, tmp_path / "cache", "x/y")
+    server.close()
+    assert [file.exists() for file in (old, at_work, others)] == [False, True, True]
 
 
 def test_whoever_wants_no_net_gets_what_is_on_the_disk(model: Path, tmp_path: Path) -> None:

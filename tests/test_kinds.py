@@ -19,9 +19,10 @@ from safetensors.torch import save_file
 from studio import Studio, differing, ends, name_of, photo, wish
 
 from webapp.catalogue import Catalogue
-from webapp.engine import checkpoint, upscale
+from webapp.engine import checkpoint, hub, upscale
 from webapp.engine.checkpoint import Checkpoint
 from webapp.engine.events import Cancelled, Failed, Finished, Step, Waiting
+from webapp.engine.picture import NOT_ENLARGED
 from webapp.errors import ModelError
 from webapp.library import Library
 from webapp.schema import Control, GenerationRequest
@@ -370,7 +371,6 @@ def test_after_a_second_pass_and_under_a_mask_the_whole_picture_is_enlarged(mode
     [
         ({"upscaler": "x4", "width": 1024}, "1024 x 1024 pixels are too many to be made 4 times as large by x4."),
         ({"upscaler": "x4", "width": 512, "hires_scale": 2}, "1024 x 1024 pixels are too many to be made 4 times as large by x4."),
-        ({"upscale": 4, "width": 1024, "hires_scale": 4}, "4096 x 4096 pixels are too many to be made 4 times as large by lanczos."),
         ({"upscaler": "nobody"}, "There is no upscaler called nobody. There are: lanczos, x2, x4, x4-upscaler, x2-latent-upscaler."),
     ],
 )
@@ -384,9 +384,45 @@ def test_what_cannot_be_enlarged_is_told_before_it_is_drawn(
         assert isinstance(drawn(studio, wish(**QUICK)), Finished)
 
 
+def failing(studio: Studio, fails: Callable[[], Exception | None]) -> None:
+    """The steps of the upscalers that are loaded from now on fail as `fails` says, if it does."""
+    load = studio.engine._shelf._load
+
+    def step(*_: object) -> None:
+        if error := fails():
+            raise error
+
+    def watched(key: str) -> object:
+        loaded = load(key)
+        if key.startswith(upscale.KEY):
+            loaded.pipe.unet.register_forward_pre_hook(step)
+        return loaded
+
+    studio.engine._shelf._load = watched
+
+
+def test_where_memory_is_short_for_an_upscaler_idle_models_leave(models: Callable, library: Library) -> None:
+    for studio in working(models("SD 2 v"), library):
+        loaded = studio.engine._shelf.models
+        failing(studio, lambda loaded=loaded: torch.OutOfMemoryError("CUDA out of memory.") if "" in loaded else None)
+        assert drawn(studio, wish(**QUICK, upscaler="x2")).image.size == (128, 128)
+        assert list(loaded) == [upscale.KEY + "x2"]
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory."), RuntimeError("a secret")])
+def test_what_an_upscaler_fails_at_is_handed_out_as_it_was_drawn(models: Callable, library: Library, error: Exception) -> None:
+    for studio in working(models("SD 2 v"), library):
+        plain = drawn(studio, wish(**QUICK))
+        failing(studio, lambda: error)
+        end = drawn(studio, wish(**QUICK, upscaler="x2"))
+        assert differing(end.image, plain.image) == 0 and end.receipt.request == plain.receipt.request
+        assert end.receipt.notes[-1].startswith(NOT_ENLARGED) and "secret" not in end.receipt.notes[-1]
+        assert differing(drawn(studio, wish(**QUICK)).image, plain.image) == 0
+
+
 def test_others_draw_while_an_upscaler_is_fetched(models: Callable, library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
     there, find = threading.Event(), upscale.find
-    monkeypatch.setattr(upscale, "find", lambda *names: there.wait(60) and find(*names))  # as long as a download takes
+    monkeypatch.setattr(upscale, "find", lambda *names, **more: there.wait(60) and find(*names, **more))  # as long as a download takes
     for studio in working(models("SD 2 v"), library):
         drawing = studio.engine.submit(wish(**QUICK, upscaler="x4"))
         seen: list[object] = []
@@ -403,7 +439,7 @@ def test_a_picture_that_waits_for_its_upscaler_can_be_taken_back(
     models: Callable, library: Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     there, find = threading.Event(), upscale.find
-    monkeypatch.setattr(upscale, "find", lambda *names: there.wait(60) and find(*names))
+    monkeypatch.setattr(upscale, "find", lambda *names, **more: there.wait(60) and find(*names, **more))
     for studio in working(models("SD 2 v"), library):
         drawing = studio.engine.submit(wish(**QUICK, upscaler="x4"))
         events = []
@@ -414,6 +450,26 @@ def test_a_picture_that_waits_for_its_upscaler_can_be_taken_back(
         assert isinstance(events[-1], Cancelled)
         there.set()
         assert isinstance(drawn(studio, wish(**QUICK)), Finished)
+
+
+@pytest.mark.parametrize("named", [{"upscaler": "x4-upscaler"}, {"model": "sd-turbo"}])
+def test_what_is_being_fetched_is_given_up_when_the_engine_closes(
+    models: Callable, library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: dict[str, str]
+) -> None:
+    begun, given_up = threading.Event(), threading.Event()
+
+    def fetch(*_: object, stop: threading.Event, **__: object) -> Path:
+        """As long as a download takes."""
+        begun.set()
+        if stop.wait(60):
+            given_up.set()
+        raise ModelError("The download was stopped.")
+
+    monkeypatch.setattr(hub, "fetch", fetch)
+    for studio in working(models("SD 2 v"), library, Catalogue(tmp_path)):
+        studio.engine.submit(wish(**QUICK, **named))
+        assert begun.wait(60) and not given_up.is_set()
+    assert given_up.wait(60)
 
 
 def test_others_draw_while_one_is_enlarged_and_it_can_be_taken_back(models: Callable, library: Library) -> None:

@@ -225,10 +225,17 @@ def asks(page: Page) -> list[str]:  # noqa: F811
     return found
 
 
-def test_who_is_let_in_no_more_is_told_and_asks_seldom(chromium: Browser, tmp_path):
-    app = start(tmp_path)
-    server = Server(app, "127.0.0.1", 0)
+@pytest.fixture
+def server(tmp_path) -> Iterator[Server]:
+    """One for guests with a link, without a model."""
+    server = Server(start(tmp_path), "127.0.0.1", 0)
     server.start()
+    yield server
+    server.stop()
+
+
+def test_who_is_let_in_no_more_is_told_and_asks_seldom(chromium: Browser, server):
+    app = server.app
     host = host_of(app)
     context = chromium.new_context()
     page = context.new_page()  # noqa: F811
@@ -269,7 +276,46 @@ def test_who_is_let_in_no_more_is_told_and_asks_seldom(chromium: Browser, tmp_pa
         page.wait_for_timeout(500)
     assert len(asked) == 3
     context.close()
-    server.stop()
+
+
+def test_who_was_kept_out_and_draws_again_is_told_at_once(chromium: Browser, server):
+    app = server.app
+    host, context = host_of(app), chromium.new_context()
+    page = context.new_page()  # noqa: F811
+    page.goto(f"{server.address}/?token={house(app).people.rules.link}")
+    draw(page, "a house")
+    expect(page.locator(".said").first).to_have_text("Waits for the model")
+    host.post("/host/pause", data={"paused": "yes"})
+    expect(page.locator("#toasts")).to_contain_text("closed this page for a while")
+    host.post("/host/pause", data={"paused": "no"})
+    with page.expect_request(re.compile("/events")):  # and not in five minutes, when it was to ask again
+        draw(page, "a tree")
+    context.close()
+
+
+def test_what_a_proxy_says_is_not_the_hosts_word(chromium: Browser, server):
+    app = server.app
+    context = chromium.new_context()
+    page = context.new_page()  # noqa: F811
+    page.clock.install()
+    for path in ("**/events*", "**/jobs*"):
+        page.route(path, lambda route: route.fulfill(status=503, content_type="text/html", body="<h1>no healthy upstream</h1>"))
+    asked = asks(page)
+    page.goto(f"{server.address}/?token={house(app).people.rules.link}")
+    for _ in range(8):
+        page.clock.run_for(4000)
+        page.wait_for_timeout(100)
+    assert len(asked) > 2, "it asks again as after any broken line"
+    context.close()
+
+
+def test_who_cancels_by_key_is_told_and_keeps_the_place(page):  # noqa: F811
+    options(page, steps="150", count="2")
+    draw(page, "a slow house")
+    page.locator(".cancel button").first.focus()
+    page.keyboard.press("Enter")
+    expect(page.locator(".print .prompt a").first).to_be_focused()
+    expect(page.locator("#live")).to_have_text("Cancelled: a slow house")
 
 
 def test_a_jobs_page_follows_it_without_being_loaded_again_and_again(page, site):  # noqa: F811

@@ -25,14 +25,14 @@ def ledger(tmp_path):
     store.close()
 
 
-def asked(meter: Meter, **environ: str) -> bytes:
+def asked(meter: Meter, tunnelled: bool = True, **environ: str) -> bytes:
     """The body of an answer of 1,000 bytes in three parts, through the meter."""
 
     def application(_environ, start_response):
         start_response("200 OK", [("Content-Type", "text/plain")])
         yield from (b"a" * 500, b"", b"b" * 500)
 
-    answer = meter.around(application)({"REQUEST_METHOD": "GET", "PATH_INFO": "/x", **environ}, lambda *_: None)
+    answer = meter.around(application, lambda _: tunnelled)({"REQUEST_METHOD": "GET", "PATH_INFO": "/x", **environ}, lambda *_: None)
     body = b"".join(answer)
     answer.close()
     return body
@@ -50,6 +50,16 @@ def test_requests_and_bytes_are_counted(ledger):
     meter.close()
 
 
+def test_what_no_tunnel_brought_is_not_of_the_month(ledger):
+    meter = Meter(ledger)
+    asked(meter)
+    month = meter.month
+    asked(meter, tunnelled=False)
+    assert meter.month == month and meter.run == month.and_(month)
+    meter.close()
+    assert Meter(ledger).month == month
+
+
 def test_a_stream_counts_as_it_goes_and_is_closed(ledger):
     closed = []
 
@@ -62,7 +72,7 @@ def test_a_stream_counts_as_it_goes_and_is_closed(ledger):
             closed.append(True)
 
     meter = Meter(ledger)
-    answer = meter.around(lambda environ, start: Body())({}, lambda *_: None)
+    answer = meter.around(lambda environ, start: Body(), lambda _: True)({}, lambda *_: None)
     parts = iter(answer)
     next(parts)
     assert meter.bytes_out == 100 and not closed
@@ -123,16 +133,16 @@ def test_the_estimate_is_close_to_what_crosses_the_wire(app: Flask):
     server.start()
     meter = app.extensions["house"].meter
     for path in ("/", f"{app.static_url_path}/style.css", "/nothing"):
-        before = meter.month
+        before = meter.run
         sent = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nAccept: text/html\r\nX-Long: {'x' * 500}\r\n\r\n".encode()
         got = b""
         with socket.create_connection(("127.0.0.1", server.port), timeout=10) as line:
             line.sendall(sent)
             while part := line.recv(65536):
                 got += part
-        eventually(lambda before=before: meter.requests == before.requests + 1, 5)
-        assert meter.bytes_in - before.bytes_in == pytest.approx(len(sent), abs=40)
-        assert meter.bytes_out - before.bytes_out == pytest.approx(len(got), abs=150)
+        eventually(lambda before=before: meter.run.requests == before.requests + 1, 5)
+        assert meter.run.bytes_in - before.bytes_in == pytest.approx(len(sent), abs=40)
+        assert meter.run.bytes_out - before.bytes_out == pytest.approx(len(got), abs=150)
     server.stop()
 
 

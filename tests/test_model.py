@@ -66,6 +66,22 @@ def draw(studio: Studio, **changes: object) -> tuple[Image.Image, Receipt]:
     return end.image, end.receipt
 
 
+def test_a_lora_that_was_replaced_is_read_anew_in_both_halves(model: Checkpoint, tmp_path: Path) -> None:
+    path, request = tmp_path / "loras/ink.safetensors", wish(prompt="a cat <lora:ink:1>", steps=4)
+    path.parent.mkdir()
+    studio, words = Studio(model, library=Library(tmp_path)), []
+    for seed in (1, 2):
+        tiny_addons.kohya(path, tiny_addons.pairs(seed))
+        studio.draw(request)
+        words.append(studio.calls[-1].words)
+    studio.close()
+    fresh = Studio(model, library=Library(tmp_path))
+    fresh.draw(request)
+    fresh.close()
+    assert not torch.equal(words[0], words[1])
+    assert torch.equal(words[1], fresh.calls[-1].words) and torch.equal(studio.latents[request], fresh.latents[request])
+
+
 UNKNOWN = {
     "LoRA": ({"prompt": "a cat <lora:nobody:1>"}, "There is no LoRA called nobody. There are: animals/birds, ink, partly, saved."),
     "ControlNet": ({"controls": (CONTROL.model_copy(update={"model": "nobody"}),)}, "There is no ControlNet called nobody. There are: edges."),

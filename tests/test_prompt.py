@@ -10,7 +10,7 @@ from itertools import pairwise
 import pytest
 
 from webapp.errors import InvalidRequest
-from webapp.prompt import MAX_WEIGHT, Span, loras, schedule, spans
+from webapp.prompt import MAX_WEIGHT, Span, loras, schedule, spans, texts
 
 PIECES = [
     *"()[]:|\\<>{}_,. \n",
@@ -135,6 +135,39 @@ def test_what_is_no_edit_is_text(text: str) -> None:
 def test_an_unmatched_bracket_does_not_spoil_the_edits_after_it() -> None:
     assert schedule("((a][:b [c:d:5]", 10) == [(5, "((a][:b c"), (10, "((a][:b d")]
     assert schedule("a :) [c:d:5]", 10) == [(5, "a :) c"), (10, "a :) d")]
+
+
+EDITS = [*"[[[]]]:::|", "a", "b", "c", "0", "1", "7", "0.", ".5", "0.25", "0.9", ".07", "1.0", "-1"]
+
+
+def edited_strings(count: int) -> list[str]:
+    """Such as change in every way, one within the other; also when they change may change."""
+    dice = random.Random(1)
+    made = ["[a:b:0.3] [c:d:0.31]", "[a:b:[0.9|0.1]]", "[a:[b::0.5]:[.2:.8:.4]] [x|y|z]", "[a:b:0[.2|.7]] [c:d:5]", "[a:b:7][c:d:.1]"]
+    for _ in range(count):
+        nested = "a"
+        for _ in range(dice.randrange(1, 5)):
+            when = dice.choice(["0.5", ".3", "3", "0.[1|8]", "[.1:.9:.5]", nested])
+            nested = dice.choice([f"[{nested}:b:{when}]", f"[c:{nested}:{when}]", f"[{nested}|d]", f"[{nested}::{when}] [e:{when}]"])
+        made += [nested, "".join(dice.choices(EDITS, k=dice.randrange(30)))]
+    return made
+
+
+def test_all_texts_are_those_of_every_number_of_steps() -> None:
+    found = []
+    for text in [*odd_strings(100), *edited_strings(300)]:
+        found.append(texts(text, 24, 10**6))
+        assert found[-1] == {now for steps in range(1, 25) for _, now in schedule(text, steps)}, text
+    assert sum(len(each) > 3 for each in found) > 40
+
+
+def test_looks_at_a_prompt_are_counted() -> None:
+    assert texts("a cat", 300, 1) == {"a cat"}
+    assert texts("[a|b]", 300, 300) == {"a", "b"}
+    assert texts("[a:b:0.5]", 300, 600) == {"a", "b"}
+    for text, looks in (("[a|b]", 299), ("[a:b:0.5]", 300)):
+        with pytest.raises(InvalidRequest, match="fewer square brackets"):
+            texts(text, 300, looks)
 
 
 def test_schedules_cover_all_steps() -> None:

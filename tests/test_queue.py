@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 
 from webapp import metadata
 from webapp.errors import Busy, InvalidRequest, NotFound
@@ -139,6 +141,18 @@ def test_a_job_that_kills_the_server_each_time_is_given_up(queue, monkeypatch):
         queue.renew("other")
     assert queue.claim("w") is None
     assert queue.find("ann", job.id).state == "failed"
+
+
+def test_a_job_that_gets_on_each_time_is_not_given_up(queue, monkeypatch):
+    monkeypatch.setattr(queue_module, "LEASE", -1.0)
+    count = queue_module.MOST_ATTEMPTS + 2
+    job = queue.submit("ann", WISH.model_copy(update={"count": count}))
+    for number in range(count):
+        claimed = queue.claim("w")
+        assert claimed and queue.missing(claimed)[0] == number
+        keep(queue, claimed, number)
+        queue.renew("other")
+    assert queue.find("ann", job.id).state == "queued" and queue.missing(job) == []
 
 
 def test_cancel_waiting_and_running_and_finished(queue):
@@ -471,6 +485,31 @@ def test_nothing_is_handed_in_on_a_disk_that_is_nearly_full(queue, monkeypatch):
     with pytest.raises(InvalidRequest, match="nearly full"):
         queue.take_in("ann", b"another")
     assert queue.take_in("ann", b"mine") == mine
+
+
+def test_nothing_is_asked_for_or_begun_on_a_disk_that_is_nearly_full(queue, monkeypatch):
+    waiting = queue.submit("ann", WISH, "k")
+    with monkeypatch.context() as full:
+        full.setattr(queue_module, "LEAST_TO_DRAW", queue.files.free() + 10**12)
+        with pytest.raises(Busy, match="nearly full"):
+            queue.submit("bob", WISH)
+        assert queue.submit("ann", WISH, "k").id == waiting.id, "it was asked for before"
+        assert queue.claim("w") is None
+    assert queue.claim("w").id == waiting.id
+
+
+def test_of_a_picture_that_could_not_be_written_nothing_stays(queue, tmp_path):
+    queue.submit("ann", WISH)
+    job = queue.claim("w")
+    with queue.store.database.begin() as db:
+        db.execute(text("ALTER TABLE pictures RENAME TO elsewhere"))
+    with pytest.raises(OperationalError):
+        keep(queue, job, 0)
+    assert list((tmp_path / "pictures").iterdir()) == []
+    with queue.store.database.begin() as db:
+        db.execute(text("ALTER TABLE elsewhere RENAME TO pictures"))
+    keep(queue, job, 0)
+    assert queue.missing(job) == [] and len(list((tmp_path / "pictures").iterdir())) == 2
 
 
 def test_a_picture_that_nobody_handed_in_is_not_there(queue):

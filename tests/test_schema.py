@@ -117,6 +117,28 @@ def test_every_wrong_field_is_named_at_once():
     assert set(caught.value.fields) == {"prompt", "steps", "sampler"}
 
 
+@pytest.mark.parametrize(
+    ("fields", "side"),
+    [
+        ({"width": 2048, "height": 512, "hires_scale": 4}, "width 8192"),
+        ({"height": 1032, "hires_scale": 2}, "height 2064"),
+        ({"hires_scale": 4}, "width 2560"),  # the model's
+        ({"width": 512, "height": 512, "hires_scale": 4}, ""),
+        ({"width": 2048, "height": 2048}, ""),
+        ({"width": 2048, "height": 2048, "hires_scale": 4, "image": "0" * 64, "mask": "1" * 64}, ""),  # has no second pass
+        ({"width": 2048, "height": 2048, "hires_scale": 4, "image": "0" * 64, "outpaint_left": 8}, ""),
+    ],
+)
+def test_a_second_pass_has_sides_as_long_as_a_first_ones_at_most(fields, side):
+    defaults = DEFAULTS.model_copy(update={"width": 640})
+    if not side:
+        assert read(**fields).resolved(defaults).hires_scale == fields.get("hires_scale", 1)
+        return
+    with pytest.raises(InvalidRequest, match=f"would make the {side} pixels, and 2048 is the most") as caught:
+        read(**fields).resolved(defaults)
+    assert list(caught.value.fields) == ["hires_scale"]
+
+
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_samplers_are_known_in_any_case_and_spacing(name):
     assert read(sampler=f" {name.upper()}  ".replace(" ", "  ")).sampler == name

@@ -7,7 +7,9 @@ import subprocess
 import sys
 import time
 
-from conftest import Visitor, eventually
+import tiny
+from conftest import ROOT, Visitor, eventually
+from fake_hub import FakeHub
 
 LONG = {"prompt": "a house in the snow", "seed": "11", "count": "6", "steps": "100"}
 
@@ -79,6 +81,31 @@ def test_a_model_that_is_not_there_is_told_on_the_page_and_the_words_are_kept(se
     assert model["sentence"].replace("'", "&#39;") in ann.ask("/")[1].decode()
 
 
+def test_it_stops_while_a_model_comes(serve, monkeypatch, tmp_path):
+    model = tiny.folder(tmp_path / "model")
+    tiny.vocabulary(model / "tokenizer")
+    hub = FakeHub({"x/y": model}, endless=("unet/diffusion_pytorch_model.safetensors",))
+    for name, value in {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "hub"), "NO_PROXY": "127.0.0.1"}.items():
+        monkeypatch.setenv(name, value)
+    running = serve(model="x/y")
+    eventually(lambda: Visitor(running.address).json("/jobs")["model"]["done"], 100)
+    running.process.terminate()
+    status = running.process.wait(timeout=100)
+    hub.close()
+    assert status == 130
+    assert not list((tmp_path / "hub").rglob("*.incomplete"))
+
+
+def test_it_ends_too_when_it_is_interrupted_before_it_serves(tmp_path):
+    script = """if True:
+        import sys
+        from webapp import __main__, served
+        def interrupted(server): raise KeyboardInterrupt
+        served.follow = interrupted
+        sys.exit(__main__.main(["serve", "--port", "0", "--data", sys.argv[1]]))"""
+    assert subprocess.run([sys.executable, "-c", script, str(tmp_path)], cwd=ROOT, timeout=120).returncode == 130
+
+
 def test_beyond_loopback_only_the_printed_link_opens_it(serve):
     running = serve("--host", "0.0.0.0")
     assert "token=" in running.link
@@ -88,6 +115,11 @@ def test_beyond_loopback_only_the_printed_link_opens_it(serve):
     assert friend.ask(running.link.removeprefix(running.address))[0] == 200
     assert friend.ask("/jobs")[0] == 200 and stranger.ask("/jobs")[0] == 403
     assert running.link.split("token=")[1] not in "".join(running.log[1:])
+
+
+def test_a_token_of_ones_own_may_have_any_signs(serve):
+    running = serve("--token", "tea+cake & 100% #1")
+    assert Visitor(running.address).ask(running.link.removeprefix(running.address))[0] == 200
 
 
 def test_a_taken_port_is_told_in_a_sentence(site, tmp_path):

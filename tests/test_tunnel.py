@@ -20,11 +20,14 @@ from pathlib import Path
 import psutil
 import pytest
 
+from webapp import served as shares
 from webapp.errors import AppError
 from webapp.web import tunnel
+from webapp.web.server import Server
 
 ROOT = Path(__file__).parent.parent
 TOKEN = "2abcCANARY_authtoken"
+NOBODY = "http://127.0.0.1:9"
 
 
 @pytest.fixture
@@ -49,8 +52,8 @@ def agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
 
 
 @pytest.fixture
-def served() -> Iterator[int]:
-    """The port of something that answers with what it was asked."""
+def served() -> Iterator[str]:
+    """The address of something that answers with what it was asked."""
 
     class Echo(BaseHTTPRequestHandler):
         disable_nagle_algorithm = True
@@ -67,7 +70,7 @@ def served() -> Iterator[int]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Echo)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield server.server_port
+    yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
 
 
@@ -107,16 +110,20 @@ def test_it_lasts_as_long_as_the_agent_has_something_to_log(agent, served):
         assert connection.getresponse().read()
 
 
-def test_an_agent_whose_program_crashed_is_ended(agent, served):
-    """And one whose program lives is not."""
+def sharing(served: str, agent: str) -> list[str]:
+    """The command of a program that shares and tells its agent's number."""
     code = (
         "import psutil, sys; from webapp.web import tunnel; "
-        f"tunnel.open_tunnel({served}, {TOKEN!r}, agent={agent()!r}); print(psutil.Process().children()[0].pid, flush=True); sys.stdin.read()"
+        f"tunnel.open_tunnel({served!r}, {TOKEN!r}, agent={agent!r}); print(psutil.Process().children()[0].pid, flush=True); sys.stdin.read()"
     )
-    start = [sys.executable, "-c", code]
+    return [sys.executable, "-c", code]
+
+
+def test_an_agent_whose_program_crashed_is_ended(agent, served):
+    """And one whose program lives is not."""
     programs, agents = [], []
     for _ in range(2):
-        programs.append(subprocess.Popen(start, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
+        programs.append(subprocess.Popen(sharing(served, agent()), cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
         agents.append(psutil.Process(int(programs[-1].stdout.readline())))
     alive, crashed = agents
     programs[1].kill()
@@ -128,6 +135,37 @@ def test_an_agent_whose_program_crashed_is_ended(agent, served):
     programs[0].communicate()
 
 
+@pytest.mark.parametrize(("name", "ended"), [("systemd", True), ("somebody", False)])
+def test_an_orphan_is_ended_that_a_desktops_session_has_taken_in(agent, served, name, ended):
+    """And none that somebody else has."""
+    session = (  # prctl: 15 is PR_SET_NAME, 36 PR_SET_CHILD_SUBREAPER
+        f"import ctypes, signal, subprocess, sys; system = ctypes.CDLL(None); system.prctl(15, {name.encode()!r}); system.prctl(36, 1)\n"
+        f"program = subprocess.Popen({sharing(served, agent())!r}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)\n"
+        "agent = program.stdout.readline(); program.kill(); program.wait(); signal.signal(signal.SIGCHLD, signal.SIG_IGN)\n"
+        "print(agent, flush=True); sys.stdin.read()"
+    )
+    keeper = subprocess.Popen([sys.executable, "-c", session], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    orphan = psutil.Process(int(keeper.stdout.readline()))
+    assert orphan.ppid() == keeper.pid
+    tunnel.open_tunnel(served, TOKEN, agent=agent())
+    assert orphan.is_running() != ended
+    if not ended:
+        orphan.kill()
+    keeper.communicate()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.2", "0.0.0.0"])
+def test_it_leads_to_where_the_server_is(agent, app, monkeypatch, host):
+    monkeypatch.setenv("PYNGROK_NGROK_PATH", agent())
+    server = Server(app, host, 0)
+    server.start()
+    opened = shares.share(server, TOKEN)
+    status, _ = get(opened.url)
+    shares.stop()
+    server.stop()
+    assert status == 200
+
+
 def test_opening_again_ends_the_first(agent, served):
     first = tunnel.open_tunnel(served, TOKEN, agent=agent())
     second = tunnel.open_tunnel(served, TOKEN, agent=agent())
@@ -136,12 +174,23 @@ def test_opening_again_ends_the_first(agent, served):
         get(first.url)
 
 
+def test_opening_again_while_another_thread_notices_the_firsts_death(agent, served):
+    """As pyngrok's own, which reads the agent's log: while it asks, the dead agent counts as running."""
+    from pyngrok import process
+
+    tunnel.open_tunnel(served, TOKEN, agent=agent())
+    asking = process._current_processes[agent()].proc._waitpid_lock
+    asking.acquire()
+    threading.Timer(1, asking.release).start()
+    assert get(tunnel.open_tunnel(served, TOKEN, agent=agent()).url)[0] == 200
+
+
 def test_a_reserved_domain_is_asked_for(agent, served):
     assert tunnel.open_tunnel(served, TOKEN, domain="mine.ngrok.app", agent=agent()).url.startswith("http://mine.")
 
 
 def test_nothing_behind_it_is_told_by_ngrok(agent):
-    opened = tunnel.open_tunnel(9, TOKEN, agent=agent())
+    opened = tunnel.open_tunnel(NOBODY, TOKEN, agent=agent())
     assert get(opened.url) == (502, "ERR_NGROK_8012")
 
 
@@ -149,7 +198,7 @@ def test_nothing_behind_it_is_told_by_ngrok(agent):
 def test_what_the_agent_dies_of_is_told(agent, caplog, capfd, code: int):
     caplog.set_level(logging.DEBUG)
     with pytest.raises(AppError) as caught:
-        tunnel.open_tunnel(9, TOKEN, agent=agent(error=code))
+        tunnel.open_tunnel(NOBODY, TOKEN, agent=agent(error=code))
     assert caught.value.sentence == tunnel.SENTENCES[code]
     assert caught.value.__cause__ is None and caught.value.__suppress_context__
     said = caplog.text + "".join(capfd.readouterr())
@@ -160,32 +209,32 @@ def test_what_the_agent_dies_of_is_told(agent, caplog, capfd, code: int):
 @pytest.mark.parametrize("code", [334, 725, 726, 727])
 def test_what_is_refused_at_the_opening_is_told(agent, code: int):
     with pytest.raises(AppError) as caught:
-        tunnel.open_tunnel(9, TOKEN, agent=agent(refuse=[502, code]))
+        tunnel.open_tunnel(NOBODY, TOKEN, agent=agent(refuse=[502, code]))
     assert caught.value.sentence == tunnel.SENTENCES[code]
 
 
 def test_what_is_not_known_is_not_repeated(agent):
     with pytest.raises(AppError) as caught:
-        tunnel.open_tunnel(9, TOKEN, agent=agent(error=9999))
+        tunnel.open_tunnel(NOBODY, TOKEN, agent=agent(error=9999))
     assert caught.value.sentence == tunnel.UNKNOWN
 
 
 def test_an_agent_that_says_nothing_is_not_waited_for(agent):
     began = time.monotonic()
     with pytest.raises(AppError) as caught:
-        tunnel.open_tunnel(9, TOKEN, agent=agent(silent=True), patience=2)
+        tunnel.open_tunnel(NOBODY, TOKEN, agent=agent(silent=True), patience=2)
     assert caught.value.sentence == tunnel.SILENT
     assert time.monotonic() - began < 20
 
 
 def test_without_a_token_it_says_where_to_get_one(agent):
     with pytest.raises(AppError, match=r"dashboard\.ngrok\.com"):
-        tunnel.open_tunnel(9, " ", agent=agent())
+        tunnel.open_tunnel(NOBODY, " ", agent=agent())
 
 
 def test_a_broken_agent_is_told(tmp_path):
     broken = tmp_path / "ngrok"
     shutil.copy("/bin/true", broken)
     with pytest.raises(AppError) as caught:
-        tunnel.open_tunnel(9, TOKEN, agent=str(broken))
+        tunnel.open_tunnel(NOBODY, TOKEN, agent=str(broken))
     assert caught.value.sentence == tunnel.UNKNOWN

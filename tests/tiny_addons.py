@@ -35,10 +35,11 @@ def upcast(model: Checkpoint, dtype: torch.dtype) -> Checkpoint:
 
 def pairs(seed: int = 0, varied: bool = False, convolutions: bool = True) -> dict[str, dict[str, Pair]]:
     """A LoRA for the tiny model, by part and layer: rank 4 and alpha 2, or `varied` from layer to layer."""
+    layers = list(_layers(convolutions))  # builds the model, which seeds by itself
     torch.manual_seed(seed)
     chance = random.Random(seed)
     found: dict[str, dict[str, Pair]] = {"unet": {}, "text_encoder": {}}
-    for part, name, module in _layers(convolutions):
+    for part, name, module in layers:
         rank = chance.choice([2, 3, 5]) if varied else 4
         down = torch.randn(rank, *module.weight.shape[1:]) / 5
         up = torch.randn(module.weight.shape[0], rank, *(1 for _ in module.weight.shape[2:])) / 5

@@ -49,23 +49,19 @@ def _serve(options: dict) -> int:
     if authtoken:
         settings = served.closed(settings)
     server = Server(create_app(settings), settings.host, settings.port)
-    house = server.app.extensions["house"]
-    token = house.settings.token
-    print(f"Text-to-Image Generator: {server.address}/{f'?token={token}' if token else ''}", flush=True)
-    if house.host_key:
-        print(f"Host's page: {server.address}/host?token={house.host_key}", flush=True)
-    print("The page is open already; the model loads meanwhile. Ctrl+C stops.", flush=True)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as with Ctrl+C: unfinished jobs go back into the queue
-    served.follow(server)
     try:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as with Ctrl+C: unfinished jobs go back into the queue
+        house = server.app.extensions["house"]
+        print(f"Text-to-Image Generator: {served.links(server)[0]}", flush=True)
+        if house.host_key:
+            print(f"Host's page: {server.address}/host?token={house.host_key}", flush=True)
+        print("The page is open already; the model loads meanwhile. Ctrl+C stops.", flush=True)
+        served.follow(server)
         if authtoken:
             served.announce(server, served.share(server, authtoken))
-    except AppError:
-        server.stop()
-        raise
-    try:
         server.serve()
     finally:
+        server.stop()
         served.stop()
     return 0
 

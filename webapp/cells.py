@@ -38,9 +38,10 @@ def _gpu() -> str:
     from webapp.engine import checkpoint
 
     kind = checkpoint.best_device().type
-    if kind == "cpu":
-        return "none. The built-in model draws well without; Stable Diffusion 2.1 takes many minutes a picture"
     name, memory = checkpoint.gpu()
+    if kind == "cpu":
+        found = f"{name}, which is too old for torch {metadata.version('torch')}" if name else "none"
+        return f"{found}. The built-in model draws well without; Stable Diffusion 2.1 takes many minutes a picture"
     return f"{name}, {memory / 1e9:.0f} GB" if name else kind
 
 

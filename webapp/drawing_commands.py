@@ -6,7 +6,7 @@ import argparse
 import hashlib
 import io
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,6 +71,8 @@ def add_to(commands: argparse._SubParsersAction) -> None:
 
 
 def _generate(options: dict[str, Any]) -> int:
+    from tqdm import tqdm
+
     out: Path = options.pop("out")
     settings = Settings.from_environment({name: options.pop(name) for name in ("model", "data") if name in options})
     library = Library(settings.library)
@@ -84,22 +86,25 @@ def _generate(options: dict[str, Any]) -> int:
     images = _images(files)
     _make_room(out)
 
+    sheets = plan.sheets(request, library) if request.x or request.y else ()
+    drawn: dict[int, Image.Image] = {}  # for the sheets
+    failures: list[str] = []
     engine = _engine(settings, settings.model, library)
     try:
-        drawn, failures = _draw(engine, wanted, images)
+        for index, image, receipt in _draw(engine, wanted, images, failures):
+            path = out if len(wanted) == 1 else out.with_stem(f"{out.stem}-{index + 1}")
+            _write(path, metadata.to_png(image, receipt))
+            tqdm.write(f"{path} (seed {receipt.request.seed})")
+            for note in receipt.notes:
+                tqdm.write(note, file=sys.stderr)
+            if sheets:
+                drawn[index] = image
     finally:
         engine.close()
-    for index, (image, receipt) in drawn.items():
-        path = out if len(wanted) == 1 else out.with_stem(f"{out.stem}-{index + 1}")
-        _write(path, metadata.to_png(image, receipt))
-        print(f"{path} (seed {receipt.request.seed})")
-        for note in receipt.notes:
-            print(note, file=sys.stderr)
-    for number, page in enumerate(plan.sheets(request, library) if request.x or request.y else (), 1):
+    for number, page in enumerate(sheets, 1):
         path = out.with_stem(f"{out.stem}-sheet-{number}")
-        pictures = [drawn[index][0] if index in drawn else None for index in page.indices]
         png = io.BytesIO()
-        sheet.compose(pictures, page.columns, page.rows, page.title).save(png, "PNG")
+        sheet.compose([drawn.get(index) for index in page.indices], page.columns, page.rows, page.title).save(png, "PNG")
         _write(path, png.getvalue())
         print(path)
     for sentence in failures:
@@ -125,13 +130,14 @@ def _again(options: dict[str, Any]) -> int:
         _make_room(out)
     model = settings.model if "model" in options else _model_of(then, path, settings)
     engine = _engine(settings, model, Library(settings.library))
+    failures: list[str] = []
     try:
-        drawn, failures = _draw(engine, [then.request.model_copy(update={"model": ""})], given)
+        drawn = list(_draw(engine, [then.request.model_copy(update={"model": ""})], given, failures))
     finally:
         engine.close()
     if failures:
         raise DrawingFailed(failures[0])
-    image, now = drawn[0]
+    _, image, now = drawn[0]
     now = now.model_copy(update={"request": now.request.model_copy(update={"model": then.request.model})})
     png = metadata.to_png(image, now)
     if out:
@@ -181,15 +187,14 @@ def _engine(settings: Settings, model: str, library: Library) -> Engine:
 
 
 def _draw(
-    engine: Engine, wanted: Sequence[GenerationRequest], images: Mapping[str, Image.Image]
-) -> tuple[dict[int, tuple[Image.Image, Receipt]], list[str]]:
-    """What was drawn, by place, with a progress bar; and the sentences about what failed."""
+    engine: Engine, wanted: Sequence[GenerationRequest], images: Mapping[str, Image.Image], failures: list[str]
+) -> Iterator[tuple[int, Image.Image, Receipt]]:
+    """Draws with a progress bar: each picture as soon as it is finished, its place before it and its receipt behind. `failures` gets the
+    sentences about what failed."""
     from tqdm import tqdm
 
     from webapp.engine.events import Failed, Finished, Step
 
-    drawn: dict[int, tuple[Image.Image, Receipt]] = {}
-    failures: list[str] = []
     steps: dict[int, int] = {}
     with tqdm(unit="step") as bar:
         for event in engine.submit(wanted, images=images):
@@ -198,10 +203,9 @@ def _draw(
                     bar.total, steps[number] = total * len(wanted), step
                     bar.update(sum(steps.values()) - bar.n)
                 case Finished(index=number, image=image, receipt=receipt):
-                    drawn[number] = image, receipt
+                    yield number, image, receipt
                 case Failed(sentence=sentence) if sentence not in failures:
                     failures.append(sentence)
-    return drawn, failures
 
 
 def _file(options: dict[str, Any], name: str) -> Path:

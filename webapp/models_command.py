@@ -57,7 +57,13 @@ def _list(options: dict[str, Any]) -> int:
 
 
 def _add(options: dict[str, Any]) -> int:
-    entry = _catalogue(options).add(options["name"], options["source"], options["prediction"])
+    source = options["source"]
+    place = path(Entry(options["name"], source))
+    if place is None or not place.exists():
+        from webapp.engine import hub
+
+        hub.identify(source)  # says what is wrong, if it is no name there either
+    entry = _catalogue(options).add(options["name"], source, options["prediction"])
     print(f"{entry.name} is {entry.source}.")
     return 0
 
@@ -69,7 +75,7 @@ def _download(options: dict[str, Any]) -> int:
         from webapp.engine import single_file
 
         single_file.vocabulary(place, _say)
-    elif place is None:
+    elif place is None or not place.exists():
         fetch(entry, _say)
     print(f"{entry.name} is on this disk: {_amount(entry)}.")
     return 0

@@ -94,12 +94,12 @@ def install(requirements: Path = REQUIREMENTS) -> list[str]:
     Gives what was missing. Raises Stop."""
     wanted = missing(requirements)
     if wanted:
-        with tempfile.NamedTemporaryFile("w", suffix=".txt") as frozen:
+        with tempfile.TemporaryDirectory() as folder:
+            frozen = Path(folder, "constraints.txt")
             found = reversed(list(metadata.distributions()))  # the first of a name is the one that is imported
             versions = {_canonical(each.metadata["Name"]): each.version for each in found if each.metadata["Name"]}
-            frozen.write("".join(f"{name}=={version}\n" for name, version in versions.items()))
-            frozen.flush()
-            pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--constraint", frozen.name]
+            frozen.write_text("".join(f"{name}=={version}\n" for name, version in versions.items()))
+            pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--constraint", str(frozen)]
             done = subprocess.run([*pip, *wanted], stderr=subprocess.PIPE, text=True)
         if done.returncode:
             print(done.stderr)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from webapp.errors import InvalidRequest
 
 MAX_WEIGHT = 100.0  # beyond that embeddings overflow
+TOO_OFTEN = "These prompts change too often while they are drawn. Please use fewer square brackets."
 _LORA = re.compile(r"<lora:\s*([^<>:\s][^<>:]*)((?::[^<>]*)?)>")
 _NUMBER = r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)"
 _WHEN = re.compile(rf"\s*({_NUMBER})\s*")
@@ -64,11 +65,32 @@ def schedule(text: str, steps: int) -> list[tuple[int, str]]:
         return [(steps, text)]
     pieces: list[tuple[int, str]] = []
     for step in range(steps):
-        now = _at(tokens, matched, step, steps)
+        now = _at(tokens, matched, step, steps, [])
         if pieces and pieces[-1][1] == now:
             pieces.pop()
         pieces.append((step + 1, now))
     return pieces
+
+
+def texts(text: str, most: int, looks: int) -> set[str]:
+    """All that `schedule` gives for any number of steps up to `most`. Raises InvalidRequest where that takes more than so many `looks`
+    at the prompt: `most`, and as many more as its changes after a share of the steps come apart."""
+    tokens = _EDITS.findall(text)
+    matched = _matched(tokens)
+    if not any(tokens[i] == "[" for i in matched):
+        return {text}
+    found: set[str] = set()
+    for step in range(most):
+        steps = step + 1
+        while steps <= most:
+            looks -= 1
+            if looks < 0:
+                raise InvalidRequest({"prompt": TOO_OFTEN})
+            over: list[float] = []
+            found.add(_at(tokens, matched, step, steps, over))
+            # of more steps the text at this one is the same, until one of the shares that are over here is not
+            steps = max(steps + 1, int((step + 1) / max(over))) if over else most + 1
+    return found
 
 
 def _matched(tokens: list[str]) -> set[int]:
@@ -86,8 +108,9 @@ def _matched(tokens: list[str]) -> set[int]:
     return pairs
 
 
-def _at(tokens: list[str], matched: set[int], step: int, steps: int) -> str:
-    """The text at one step. Without recursion: a prompt may nest deeper than Python does."""
+def _at(tokens: list[str], matched: set[int], step: int, steps: int, over: list[float]) -> str:
+    """The text at one step; the shares of the steps after which something has changed by then are put into `over`. Without recursion:
+    a prompt may nest deeper than Python does."""
     frames: list[list[str]] = [[]]  # the open brackets' contents so far; ":" and "|" are items of their own
     for i, token in enumerate(tokens):
         if i not in matched:
@@ -96,18 +119,22 @@ def _at(tokens: list[str], matched: set[int], step: int, steps: int) -> str:
             frames.append([])
         else:
             items = frames.pop()
-            frames[-1].append(_edited(items, step, steps) if token == "]" else f"({''.join(items)})")
+            frames[-1].append(_edited(items, step, steps, over) if token == "]" else f"({''.join(items)})")
     return "".join(frames[0])
 
 
-def _edited(items: list[str], step: int, steps: int) -> str:
-    """What a pair of square brackets with these items says at a step."""
+def _edited(items: list[str], step: int, steps: int, over: list[float]) -> str:
+    """What a pair of square brackets with these items says at a step; `over` as for `_at`."""
     alternatives, stages = _split(items, "|"), _split(items, ":")
     if len(alternatives) > 1 and len(stages) == 1:
         return alternatives[step % len(alternatives)]
     if len(alternatives) == 1 and len(stages) in (2, 3) and (when := _WHEN.fullmatch(stages[-1])):
         before, after = stages[:-1] if len(stages) == 3 else ("", stages[0])
-        return before if step < _change(when[1], steps) else after
+        if step < _change(when[1], steps):
+            return before
+        if 0 < (share := float(when[1])) < 1:
+            over.append(share)
+        return after
     return f"[{''.join(items)}]"
 
 

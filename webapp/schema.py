@@ -106,6 +106,11 @@ def _number(name: str, kind: type, default: Any = None) -> Any:
     return Annotated[annotation | None if default is None else annotation, BeforeValidator(lambda v: default if _blank(v) is None else v)]
 
 
+def enlarged(side: int, scale: float) -> int:
+    """A side of the second pass, in pixels, from the first's."""
+    return max(64, round(side * scale / 8) * 8)
+
+
 Text = Annotated[str, AfterValidator(_text)]
 Name = Annotated[str, Field(max_length=200), AfterValidator(_text)]
 AxisValue = Annotated[str, Field(max_length=500), AfterValidator(_text)]
@@ -199,7 +204,7 @@ class GenerationRequest(BaseModel):
     outpaint_down: _number("outpaint_down", int, 0) = 0
     controls: Annotated[tuple[Control, ...], Field(max_length=4)] = ()
 
-    hires_scale: _number("hires_scale", float, 1.0) = 1.0  # above 1: a second pass at that size
+    hires_scale: _number("hires_scale", float, 1.0) = 1.0  # above 1: a second pass at that size, its sides as long as a first's at most
     hires_strength: _number("hires_strength", float) = None
     hires_steps: _number("hires_steps", int) = None  # None: as many as `steps`
     hires_upscaler: Literal["lanczos", "latent"] = "lanczos"
@@ -238,6 +243,12 @@ class GenerationRequest(BaseModel):
         """Raises InvalidRequest where fields that are right alone do not go together."""
         if not self.image and (self.mask or self.only_masked or self.outpaints):
             raise InvalidRequest({"image": "A mask or a border needs a picture to start from. Please hand one in."})
+        if not (self.mask or self.outpaints):  # these have no second pass
+            for name in ("width", "height"):
+                larger, most = enlarged(getattr(self, name) or 0, self.hires_scale), int(RANGES[name][1])
+                if larger > most:
+                    sentence = f"The second pass would make the {name} {larger} pixels, and {most} is the most. Please scale it less."
+                    raise InvalidRequest({"hires_scale": sentence})
         if self.sampler:
             try:
                 craft.check(self.sampler, self.schedule)
@@ -250,15 +261,19 @@ class GenerationRequest(BaseModel):
         return self.model_copy(update={name: random.randrange(MAX_SEED + 1) for name in wanted if getattr(self, name) is None})
 
     def resolved(self, defaults: Defaults) -> GenerationRequest:
-        """This request with every field filled in that a checkpoint has a default for. Raises InvalidRequest as `check` does."""
+        """This request with a seed and all that `filled` gives it. Raises InvalidRequest as `check` does."""
+        whole = self.seeded().filled(defaults)
+        whole.check()
+        return whole
+
+    def filled(self, defaults: Defaults) -> GenerationRequest:
+        """This request with every field filled in that a checkpoint has a default for."""
         empty = {name: value for name, value in defaults if getattr(self, name) is None}
         if not self.image:
             empty.pop("strength", None)
         elif self.strength is None and (self.mask or self.outpaints):
             empty["strength"] = 1.0  # what is painted over is to be forgotten
-        whole = self.seeded().model_copy(update=empty)
-        whole.check()
-        return whole
+        return self.model_copy(update=empty)
 
     @property
     def outpaints(self) -> bool:

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from urllib.parse import quote
 
 from webapp import cells, place
 from webapp.errors import AppError
@@ -74,7 +75,7 @@ def closed(settings: Settings) -> Settings:
 
 def share(server, authtoken: str, domain: str = "") -> Tunnel:
     """Opens a public address for a server whose settings are `closed`. Raises AppError."""
-    opened = open_tunnel(server.port, authtoken, domain)
+    opened = open_tunnel(server.upstream, authtoken, domain)
     server.app.config["PUBLIC_URL"] = opened.url  # for links that are meant for others
 
     def end() -> None:
@@ -96,7 +97,8 @@ def links(server, address: str = "") -> tuple[str, str]:
     house, address = server.app.extensions["house"], address or server.address
     if not house.host_key:
         return f"{address}/", f"{address}/"
-    return f"{address}/?token={house.people.rules.link}", f"{address}/?token={house.host_key}"
+    guests, host = (quote(token, safe="") for token in (house.people.rules.link, house.host_key))
+    return f"{address}/?token={guests}", f"{address}/?token={host}"
 
 
 # -- what is shown

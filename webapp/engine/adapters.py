@@ -88,6 +88,11 @@ class Adapters:
             self._forget(len({path for path, _ in signature}))
         return [lora.notice for lora in loras if lora.notice]
 
+    def stamps(self, signature: Signature) -> tuple[tuple[int, int], ...]:
+        """Of each LoRA, when the file that was read had changed, in nanoseconds, and its size. Raises ModelError as `load` does."""
+        with self._lock:
+            return tuple(self._get(path).stamp for path, _ in signature)
+
     def hash(self, path: Path) -> str:
         """The file's SHA-256, in hex."""
         return sha256(path)

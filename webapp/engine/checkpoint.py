@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import re
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -64,9 +66,10 @@ def load(
     report: Callable[[str], None] = log.info,
     prediction: str = "",
     progress: Callable[[int, int], None] | None = None,
+    stop: threading.Event | None = None,
 ) -> Checkpoint:
     """The model at `source`: "builtin", a folder, a .safetensors file, or an id on the hub. `report` is told what takes long or was not expected,
-    and `progress`, in another thread, the bytes of a download that have come and those that there are.
+    and `progress` the bytes of a download that have come and those that there are; `stop` ends a download.
 
     Without `device` the best one here is taken; without `dtype` the fastest one that is safe on it. `prediction`, "epsilon" or "v",
     goes before what the model says of itself. Raises ModelError, and InvalidRequest for another `prediction`.
@@ -77,7 +80,7 @@ def load(
     dtype = dtype or best_dtype(device)
     if (device.type, dtype) == ("cpu", torch.float16):
         raise ModelError("A CPU cannot draw in fp16 in any bearable time. Please choose fp32, or bf16 where it has that.")
-    name, place, revision, notice = _find(str(source), report, progress)
+    name, place, revision, notice = _find(str(source), report, progress, stop)
     report(f"Loading {name}.")
     pipe, weights = _read(place, name, device, dtype, prediction, report)
     space = LatentSpace(pipe.vae)
@@ -110,9 +113,19 @@ def _usable(device: str | torch.device) -> torch.device:
 
 
 def best_device() -> torch.device:
-    if torch.cuda.is_available():
+    if torch.cuda.is_available() and _has_kernels():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+@cache
+def _has_kernels() -> bool:
+    """Whether this build of torch can compute on the NVIDIA GPU here: it finds those, too, that are older than it was built for."""
+    try:
+        torch.ones(1, device="cuda").item()
+    except RuntimeError as error:
+        return "no kernel image" not in str(error)  # anything else, such as a full memory, is told when the model is loaded
+    return True
 
 
 def gpu() -> tuple[str, int]:
@@ -141,7 +154,9 @@ def _cpu_flags() -> set[str]:
     return set(found[1].split()) if found else set()
 
 
-def _find(source: str, report: Callable[[str], None], progress: Callable[[int, int], None] | None = None) -> tuple[str, Path, str, str]:
+def _find(
+    source: str, report: Callable[[str], None], progress: Callable[[int, int], None] | None, stop: threading.Event | None
+) -> tuple[str, Path, str, str]:
     """The model's name, folder or file, revision and notice."""
     if source == "builtin":
         return "builtin", BUILTIN, "", ""
@@ -153,7 +168,7 @@ def _find(source: str, report: Callable[[str], None], progress: Callable[[int, i
     repo, notice = hub.identify(source)
     if notice:
         report(notice)
-    folder = hub.fetch(repo, report, progress)
+    folder = hub.fetch(repo, report, progress, stop=stop)
     return repo, folder, folder.name, notice
 
 

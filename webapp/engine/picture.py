@@ -15,7 +15,9 @@ from webapp.engine.events import Event
 from webapp.engine.model import Model
 from webapp.engine.task import Start, Task
 from webapp.errors import InvalidRequest
-from webapp.schema import Control, GenerationRequest, Receipt
+from webapp.schema import Control, GenerationRequest, Receipt, enlarged
+
+NOT_ENLARGED = "It could not be enlarged, so it is as it was drawn."
 
 
 class Picture:
@@ -35,6 +37,10 @@ class Picture:
         self._written: Receipt | None = None  # as long as there is no task to write it from
         self._hires = False
         self._steps = 0  # of the passes before the one in progress
+
+    @property
+    def owner(self) -> Hashable:
+        return self.drawing.owner
 
     @property
     def shape(self) -> Hashable | None:
@@ -120,7 +126,7 @@ class Picture:
         return True
 
     def _larger(self) -> tuple[int, int]:
-        width, height = (max(64, round(side * self.request.hires_scale / 8) * 8) for side in (self._start.width, self._start.height))
+        width, height = (enlarged(side, self.request.hires_scale) for side in (self._start.width, self._start.height))
         return width, height
 
     def upscaled(self, image: Image.Image) -> Image.Image | None:
@@ -142,6 +148,12 @@ class Picture:
 
     def receipt(self) -> Receipt:
         return self._written or receipts.write(self.request, self.task, tuple(self.notes))
+
+    def receipt_as_drawn(self, why: str) -> Receipt:
+        """Of the drawn picture, when its upscaler failed for the reason that this sentence tells."""
+        receipt = self.receipt()
+        request = receipt.request.model_copy(update={"upscaler": upscale.LANCZOS, "upscale": 1.0})
+        return receipt.model_copy(update={"request": request, "notes": (*receipt.notes, f"{NOT_ENLARGED} {why}")})
 
 
 def _map(control: Control, start: Image.Image | None, handed: Mapping[str, Image.Image]) -> Image.Image:

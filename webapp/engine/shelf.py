@@ -65,6 +65,10 @@ class Shelf:
         """Sends away whatever is not `busy`; False if that is nothing."""
         return self._leave([key for key in self.models if key not in busy])
 
+    def clear(self) -> None:
+        """Sends all away, once the engine's thread has ended."""
+        self._leave(list(self.models))
+
     def keep_precise(self, wanted: Collection[str]) -> None:
         """Sends away the models in higher precision that are not `wanted`: they are large, and seldom needed."""
         self._leave([key for key in self.models if key.endswith(PRECISE) and key not in wanted])

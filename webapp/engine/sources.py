@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,11 +21,13 @@ PRECISE = "\0float32"  # ends the key of a model in higher precision, for pictur
 
 
 class Sources:
-    """`own` is the checkpoint an engine was started with, here without its weights; its key is "". `catalogue` has the others."""
+    """`own` is the checkpoint an engine was started with, here without its weights; its key is "". `catalogue` has the others. `stop`, once
+    set, ends what is being fetched."""
 
     def __init__(self, own: Checkpoint, library: Library, catalogue: Catalogue | None) -> None:
         self.own = replace(own, unet=None, vae=None, text_encoder=None, space=None)
         self._library, self._catalogue = library, catalogue
+        self.stop = threading.Event()
 
     def key(self, name: str) -> str:
         """One for all the names of a model. A name that nobody knows is its own key, and `load` says so."""
@@ -44,11 +47,11 @@ class Sources:
         whole process, and who draws meanwhile would get other noise.
         """
         if key.startswith(upscale.KEY):
-            folder = upscale.find(key.removeprefix(upscale.KEY), self._library, self._catalogue)
+            folder = upscale.find(key.removeprefix(upscale.KEY), self._library, self._catalogue, stop=self.stop)
             return Upscaler.load(folder, self.own.device, self.own.dtype)
         plain = key.removesuffix(PRECISE)
         _, source, prediction = self._find(plain)
-        read = checkpoint.load(source, "cpu", torch.float32, prediction=prediction)
+        read = checkpoint.load(source, "cpu", torch.float32, prediction=prediction, stop=self.stop)
         dtype = self.own.dtype if plain == key else torch.float32
         unet, vae, text_encoder = (part.to(self.own.device, dtype) for part in (read.unet, read.vae, read.text_encoder))
         parts = {"unet": unet, "vae": vae, "text_encoder": text_encoder, "space": LatentSpace(vae)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,15 +47,22 @@ def scale(name: str, library: Library, catalogue: Catalogue | None = None) -> in
     return known.scale if isinstance(known, Entry) else _kind(known).scale
 
 
-def find(name: str, library: Library, catalogue: Catalogue | None = None, report: Callable[[str], None] = log.info) -> Path:
-    """The folder of the upscaler `name`: the library's, or the catalogue's, fetched from the hub if it is not on the disk.
+def find(
+    name: str,
+    library: Library,
+    catalogue: Catalogue | None = None,
+    report: Callable[[str], None] = log.info,
+    stop: threading.Event | None = None,
+) -> Path:
+    """The folder of the upscaler `name`: the library's, or the catalogue's, fetched from the hub if it is not on the disk, unless `stop` is
+    set meanwhile.
 
     Raises InvalidRequest when neither has it, ModelError when it cannot be fetched.
     """
     known = _named(name, library, catalogue)
     if isinstance(known, Path):
         return known
-    return hub.fetch(hub.identify(known.source)[0], report, kind="upscaler")
+    return hub.fetch(hub.identify(known.source)[0], report, kind="upscaler", stop=stop)
 
 
 def _named(name: str, library: Library, catalogue: Catalogue | None) -> Path | Entry:

@@ -6,7 +6,8 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from webapp.schema import Defaults, GenerationRequest
+from webapp.engine.batcher import place
+from webapp.schema import Defaults, GenerationRequest, enlarged
 
 RECENT = 0.1  # how much the latest step counts at least against those before it
 ROOM = 16  # pictures that the engine has begun at once
@@ -59,8 +60,9 @@ class Pace:
         self._rests[_rest(request)].note(seconds)
 
     def note_calls(self, request: GenerationRequest, steps: int) -> None:
-        """The engine makes so many steps of this picture's."""
-        if request.sampler and (planned := sum(count for _, count in self._passes(request, 1.0))):
+        """The engine makes so many steps of this picture's, a request with every field filled in. Of one that goes on to an upscaler's
+        steps nothing is learnt."""
+        if request.sampler and request.upscaler == "lanczos" and (planned := sum(count for _, count in self._passes(request, 1.0))):
             self._calls[request.sampler] = steps / planned
 
     def step(self, kind: Kind, together: int = 1) -> float | None:
@@ -81,7 +83,7 @@ class Pace:
     def piece(self, asked: GenerationRequest, defaults: Defaults, step: int = 0, steps: int = 0) -> Piece | None:
         """What is left of a picture after `step` of its `steps`; before these are known, as many as it asks for. None when nothing is
         known of the like."""
-        request = asked.model_copy(update={name: value for name, value in defaults if getattr(asked, name) is None})
+        request = asked.filled(defaults)
         passes = self._passes(request, self._calls.get(request.sampler or "", 1.0))
         if any(self.step(kind) is None for kind, _ in passes):
             return None
@@ -110,10 +112,10 @@ class Pace:
         guided = request.guidance > 1
         width = request.width + request.outpaint_left + request.outpaint_right
         height = request.height + request.outpaint_up + request.outpaint_down
-        strength = 1.0 if not request.image or request.mask or request.strength is None else request.strength
+        strength = request.strength if request.image and request.strength is not None else 1.0
         passes = [((request.model, width, height, guided), _some(request.steps * strength * calls))]
-        if request.hires_scale > 1 and not request.mask:
-            larger = (max(64, round(side * request.hires_scale / 8) * 8) for side in (width, height))
+        if request.hires_scale > 1 and not (request.mask or request.outpaints):
+            larger = (enlarged(side, request.hires_scale) for side in (width, height))
             steps = (request.hires_steps or request.steps) * (request.hires_strength or 0)
             passes.append(((request.model, *larger, guided), _some(steps * calls)))
         return passes
@@ -145,7 +147,7 @@ def finish_times(
 
     The queue's turns, and the engine's loop without drawing. `slots` jobs are drawn at once; the next is of whoever has the least in
     work, then of whoever was `served` longest ago. The sizes take turns step by step, and of one size as many as go `together` share a
-    step, in the order they came. `cost` gives the seconds of a step that so many share.
+    step, the owners in turn. `cost` gives the seconds of a step that so many share.
     """
     times = [(0.0, 0.0)] * len(work)
     missing = [len(job.pieces) for job in work]
@@ -161,7 +163,9 @@ def finish_times(
         waiting[owner].remove(job)
         order[owner] = max(order.values(), default=0.0) + 1
         times[job] = (now, now)
-        line.extend((job, [list(each) for each in piece.passes], piece.rest) for piece in work[job].pieces)
+        for piece in work[job].pieces:
+            at = place([work[other].owner for other, *_ in line], owner)
+            line.insert(at, (job, [list(each) for each in piece.passes], piece.rest))
         in_work[owner] += bool(missing[job])
 
     for job in [job for job, each in enumerate(work) if each.begun]:

@@ -69,5 +69,10 @@ class Files:
         """First under another name, then moved: fsspec's own transactions are one for all threads. That name is used once, for two
         threads may be handed the same picture."""
         draft = f"{self.root}/{name}.{secrets.token_hex(8)}.part"
-        self.system.pipe_file(draft, data)
-        self.system.mv(draft, f"{self.root}/{name}")
+        try:
+            self.system.pipe_file(draft, data)
+            self.system.mv(draft, f"{self.root}/{name}")
+        except Exception:
+            if self.system.exists(draft):
+                self.system.rm_file(draft)
+            raise

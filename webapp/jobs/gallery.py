@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, delete, func, select, tuple_, update
 
 from webapp.errors import NotFound
 from webapp.jobs.files import Files
+from webapp.jobs.people import DAY
 from webapp.jobs.store import ACTIVE, GONE, JOBS, PICTURES, Picture, Store, new_id, picture_of
 
 PAGE = 60  # pictures
@@ -100,7 +101,8 @@ class Gallery:
         return self._tell(owner, self._change(owner, self._with(owner, id), deleted=None))
 
     def purge(self) -> int:
-        """Removes for good what was deleted longer ago, and the jobs that have nothing else to show; how many pictures.
+        """Removes for good what was deleted longer ago, and the jobs that have nothing else to show; how many pictures. Jobs that ended
+        without a picture go after a day, and with them what was handed in for them alone may.
 
         What an unfinished job has made stays until it ends, or it would be drawn again. Of a job that shows others it stays known that
         there was one, or that would look as if it were still to be drawn.
@@ -113,6 +115,8 @@ class Gallery:
             jobs -= set(db.execute(select(_MINE.job).where(_MINE.job.in_(jobs), _MINE.deleted.is_distinct_from(GONE))).scalars())
             db.execute(delete(PICTURES).where(_MINE.job.in_(jobs)))
             db.execute(delete(JOBS).where(JOBS.c.id.in_(jobs)))
+            drawn = select(_MINE.id).where(_MINE.job == JOBS.c.id).exists()
+            db.execute(delete(JOBS).where(JOBS.c.state.not_in(ACTIVE), JOBS.c.finished < time.time() - DAY, ~drawn))
         for id, _ in gone:
             self.files.remove(id)
         return len(gone)

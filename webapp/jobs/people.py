@@ -17,7 +17,7 @@ from sqlalchemy.exc import IntegrityError
 from webapp.errors import Busy, InvalidRequest
 from webapp.jobs.rules import Rules
 from webapp.jobs.store import ACTIVE, JOBS, PICTURES, QUEUED, TABLES, Job, Store, new_id
-from webapp.schema import RANGES, GenerationRequest
+from webapp.schema import GenerationRequest
 
 HOST, GUESTS = "host", "guests"  # by what somebody came; else by the invitation of that id
 NOTED = 60.0  # seconds: how often it is written down that somebody is still here
@@ -112,7 +112,7 @@ class People:
     def check(self, person: str, pictures: Sequence[GenerationRequest]) -> None:
         """The host's rules for what a guest asks for, every prompt of it written out. Raises InvalidRequest."""
         if self.is_guest(person):
-            self.rules.check({(picture.prompt, picture.steps or RANGES["steps"][1]) for picture in pictures})
+            self.rules.check({picture.prompt for picture in pictures})
 
     def is_guest(self, person: str) -> bool:
         with self._database.connect() as db:

@@ -29,6 +29,7 @@ SOONEST, LATEST = 2, 600  # seconds after which who was refused is told to come 
 MOST_ATTEMPTS = 3  # a job that takes the server down with it so often is given up
 MOST_HANDED_IN = 300_000_000  # bytes of pictures to draw from, by one guest, that are not cleared away yet
 LEAST_FREE = 1_000_000_000  # bytes of the disk that are left for what is drawn, and for everything else
+LEAST_TO_DRAW = 100_000_000  # where fewer are free nothing is asked for or begun
 LEASE = 10.0  # seconds a worker may be silent before its jobs go to another
 
 log = logging.getLogger(__name__)
@@ -94,6 +95,8 @@ class Queue:
     def check_turn(self, owner: str, key: str = "") -> None:
         """Raises Busy when this owner may ask for nothing just now, unless it is what they asked for before by this `key`."""
         try:
+            if self.files.free() < LEAST_TO_DRAW:
+                raise Busy("The server's disk is nearly full, so nothing is drawn until there is room. Please tell its host.", LATEST)
             if self.store.count_waiting(owner) >= MOST_WAITING:
                 raise Busy(f"You have {MOST_WAITING} requests waiting already. Please let some finish first.", self.room_in(owner))
             if self.store.count_waiting() >= MOST_OF_ALL:
@@ -236,7 +239,9 @@ class Queue:
     # -- for workers
 
     def claim(self, worker: str) -> Job | None:
-        """The next job in fair turn, now `worker`'s; None if nothing waits."""
+        """The next job in fair turn, now `worker`'s; None if nothing waits, or the disk is nearly full."""
+        if self.files.free() < LEAST_TO_DRAW:
+            return None
         for id in self.order():
             try:
                 job = self.store.claim(id, worker, LEASE)
@@ -254,9 +259,14 @@ class Queue:
         return None
 
     def missing(self, job: Job) -> list[int]:
-        """The numbers of the job's pictures that are not kept yet."""
+        """The numbers of the job's pictures that are neither kept nor failed."""
         there = {picture.number for picture in self.store.pictures_of([job.id])[job.id]}
-        return [number for number in range(len(job.plan)) if number not in there]
+        failed = {number for number, view in dict(self._live.get(job.id, {})).items() if view.error}
+        return [number for number in range(len(job.plan)) if number not in there | failed]
+
+    def failures(self, job: Job) -> list[str]:
+        """The sentences about those of the job's pictures that failed since this program runs."""
+        return [view.error for view in list(self._live.get(job.id, {}).values()) if view.error]
 
     def progress(self, job: Job, number: int, *, preview: bytes | None = None, **facts: int | str) -> None:
         """Live facts about picture `number`: `ahead`, `step`, `steps`, `error`, `id`; `preview` as WebP bytes, empty for none."""
@@ -268,13 +278,18 @@ class Queue:
         self.events.changed(job.owner, job.id)
 
     def keep(self, job: Job, number: int, image: Image.Image, receipt: Receipt) -> None:
-        """Keeps a finished picture: first the files, then the row, so that what the store lists is really there."""
+        """Keeps a finished picture: first the files, then the row, so that what the store lists is really there. Raises what keeps
+        either from being written, an OSError or SQLAlchemy's; then nothing of it stays."""
         picture = Picture(new_id(), job.id, number, job.owner, receipt, time.time())
-        self.files.save(picture.id, metadata.to_png(image, receipt))
-        if self.store.keep(picture):
+        png, kept = metadata.to_png(image, receipt), False
+        try:
+            self.files.save(picture.id, png)
+            kept = self.store.keep(picture)
+        finally:
+            if not kept:  # another worker was faster, it was cancelled, or it could not be written
+                self.files.remove(picture.id)
+        if kept:
             self.progress(job, number, id=picture.id, preview=b"")
-        else:  # another worker was faster, or it was cancelled
-            self.files.remove(picture.id)
 
     def end(self, job: Job, state: str, error: str, worker: str) -> None:
         """The job's last word from the worker that has it; nothing if it was cancelled or given to another meanwhile."""
@@ -301,10 +316,10 @@ class Queue:
         return any(whose != owner for _, whose in self.store.waiting()[0])
 
     def _begin_again(self, id: str) -> None:
-        """Of a job that waits again only what is finished is still true."""
-        finished = {number: view for number, view in self._live.pop(id, {}).items() if view.id}
-        if finished:
-            self._live[id] = finished
+        """Of a job that waits again only what is finished or failed is still true."""
+        ended = {number: view for number, view in self._live.pop(id, {}).items() if view.id or view.error}
+        if ended:
+            self._live[id] = ended
 
     def renew(self, worker: str, ids: Collection[str] | None = None) -> set[str]:
         """Tells that `worker` lives, and works on the jobs `ids`, or (None) on all it has; those of them that are still its own. Jobs

@@ -3,7 +3,6 @@ It lasts in the database."""
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import re
 import secrets
@@ -15,9 +14,12 @@ from sqlalchemy import Column, String, Table, Text, delete, insert, select
 from webapp import prompt as grammar
 from webapp.errors import InvalidRequest
 from webapp.jobs.store import TABLES, Store
+from webapp.schema import RANGES
 
 MOST_WORDS = 20_000  # characters of the list
-MOST_CHANGES = 500_000  # brackets and their signs, times steps, of what is looked through at once: some seconds
+MOST_CALLS = 2 * int(RANGES["steps"][1])  # of the model in one pass: some samplers ask it twice a step
+MOST_CHANGES = 3_000_000  # brackets and their signs, times looks, of what is looked through at once: a second or two
+MOST_READ = 5_000_000  # characters that all this comes to: some seconds
 FAINT = 0.1  # the weight below which a word is hardly seen
 RULES = Table("rules", TABLES, Column("name", String(32), primary_key=True), Column("value", Text, nullable=False))
 
@@ -75,16 +77,22 @@ class Rules:
         self._set(words="\n".join(lines))
         self._blocked = _pattern(self.words)
 
-    def check(self, prompts: Collection[tuple[str, int]]) -> None:
-        """Raises InvalidRequest if a prompt, to be drawn in so many steps, holds what is blocked. The sentence gives no hint of the list."""
+    def check(self, prompts: Collection[str]) -> None:
+        """Raises InvalidRequest if a prompt holds what is blocked, in however many steps it is drawn. The sentence gives no hint of the
+        list."""
         if not self._blocked:
             return
-        if sum(sum(map(text.count, "[]|:")) * steps for text, steps in prompts if "[" in text) > MOST_CHANGES:
-            raise InvalidRequest({"prompt": "These prompts change too often while they are drawn. Please use fewer square brackets."})
-        if any(self._blocked.search(_folded(text)) for prompt in prompts for text in _as_read(*prompt)):
-            raise InvalidRequest(
-                {"prompt": "Something in this prompt is not drawn here, by the host's wish. Please say it in other words."}
-            )
+        looks = MOST_CHANGES // max(1, sum(sum(map(prompt.count, "[]|:()")) for prompt in prompts if "[" in prompt))
+        read = 0
+        for prompt in prompts:
+            texts = _as_read(prompt, looks)
+            read += sum(map(len, texts))
+            if read > MOST_READ:
+                raise InvalidRequest({"prompt": grammar.TOO_OFTEN})
+            if any(self._blocked.search(_folded(text)) for text in texts):
+                raise InvalidRequest(
+                    {"prompt": "Something in this prompt is not drawn here, by the host's wish. Please say it in other words."}
+                )
 
     def _set(self, **values: str) -> None:
         with self._database.begin() as db:
@@ -93,14 +101,17 @@ class Rules:
         self._known |= values
 
 
-def _as_read(prompt: str, steps: int) -> set[str]:
-    """The prompt as it is written, and all that the model reads of it over the steps: without tags and weights, and without words that
-    count next to nothing."""
+def _as_read(prompt: str, looks: int) -> set[str]:
+    """The prompt as it is written, and all that the model may read of it at a step: without tags and weights, and without words that
+    count next to nothing. Raises InvalidRequest where that takes more than so many `looks`."""
+    try:
+        words, _ = grammar.loras(prompt)
+    except InvalidRequest:
+        return {prompt}
     found = {prompt}
-    with contextlib.suppress(InvalidRequest):
-        for _, text in grammar.schedule(grammar.loras(prompt)[0], steps):
-            parts = grammar.spans(text)
-            found.add(" ".join("".join(span.text for span in part if abs(span.weight) >= FAINT) for part in parts))
+    for text in grammar.texts(words, MOST_CALLS, looks):
+        parts = grammar.spans(text)
+        found.add(" ".join("".join(span.text for span in part if abs(span.weight) >= FAINT) for part in parts))
     return found
 
 

@@ -273,11 +273,12 @@ class Store:
     # -- pictures
 
     def keep(self, picture: Picture) -> bool:
-        """Keeps a picture; False if the job has that picture already, or is over."""
+        """Keeps a picture, whereby its job has got on: no attempt at it has failed. False if the job has that picture already, or is
+        over."""
         active = update(JOBS).where(JOBS.c.id == picture.job, JOBS.c.state.in_(ACTIVE))
         try:
             with self.database.begin() as db:
-                if not db.execute(active.values(state=JOBS.c.state)).rowcount:  # changes nothing, but it cannot end meanwhile
+                if not db.execute(active.values(attempts=1)).rowcount:  # it cannot end meanwhile
                     return False
                 db.execute(insert(PICTURES).values(_row(picture)))
             return True

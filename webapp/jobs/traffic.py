@@ -1,4 +1,4 @@
-"""What went through the door in each month, kept: a tunnel's free month has an end."""
+"""What went through the tunnel in each month, kept: a tunnel's free month has an end."""
 
 from __future__ import annotations
 

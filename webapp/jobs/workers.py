@@ -9,8 +9,11 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from webapp.catalogue import Catalogue
 from webapp.errors import AppError
+from webapp.jobs.estimate import Pace
 from webapp.jobs.gallery import UNDO, Gallery
 from webapp.jobs.queue import LEASE, Queue
 from webapp.jobs.store import DONE, FAILED, Job, new_id
@@ -74,7 +77,7 @@ class LocalWorkers:
         with self._changing:
             self._wish += 1
             old, self._engine = self._engine, None
-            self.queue.defaults = None
+            self.queue.defaults, self.queue.together, self.queue.pace = None, lambda kind: 1, Pace()
             self.model = ModelView(name=entry.name, state="loading", sentence="The model is being loaded.")
             self._run(self._load, entry.name, self._wish, old)
 
@@ -102,23 +105,27 @@ class LocalWorkers:
         if old:
             old.close()
             del old
+
+        def say(**facts: object) -> None:
+            with self._changing:
+                if wish == self._wish:
+                    self.model = self.model.model_copy(update=facts)
+
         try:
             # imported here, in the background: torch takes seconds, and the page is to answer meanwhile
             from webapp.engine import checkpoint
             from webapp.engine.engine import Engine
 
-            def say(**facts: object) -> None:
-                with self._changing:
-                    if wish == self._wish:
-                        self.model = self.model.model_copy(update=facts)
-
             entry = self.catalogue.find(name)
             loaded = checkpoint.load(
                 entry.source,
                 report=lambda sentence: say(sentence=sentence, done=0, total=0),
+                stop=self._stopping,
                 prediction=entry.prediction,
                 progress=lambda done, total: say(done=done, total=total),
             )
+            if wish != self._wish:
+                return
             say(sentence="The model warms up.", defaults=loaded.defaults, done=0, total=0)
             engine = Engine(loaded, preview_interval=1.0, library=self.queue.library, catalogue=self.catalogue)
             while not engine.warm.wait(0.1) and not self._stopping.is_set():
@@ -161,57 +168,58 @@ class LocalWorkers:
                 self._stopping.wait(PAUSE)
 
     def _draw(self, job: Job, engine: Engine) -> None:
-        """Draws what is missing of the job. What was taken back meanwhile, or has had its turn while others wait, goes back into the
-        queue."""
-        failures: list[str] = []
-        over = True
+        """Draws what is missing of the job, turn by turn. What was taken back meanwhile, or has had its turn while others wait, goes back
+        into the queue."""
+        failure, over = "", True
         try:
             missing = self.queue.missing(job)
             for first in range(0, len(missing), TURN):
-                turn = missing[first : first + TURN]
-                over = self._draw_turn(job, turn, engine, failures) and (
-                    first + TURN >= len(missing) or bool(failures) or not self.queue.others_wait(job.owner)
+                over = self._draw_turn(job, missing[first : first + TURN], engine) and (
+                    first + TURN >= len(missing) or not self.queue.others_wait(job.owner)
                 )
                 if not over:
                     break
         except AppError as error:
-            failures.append(error.sentence)
+            failure = error.sentence
         except FileNotFoundError:
-            failures.append("A picture that this starts from is gone from the server's disk. Please hand it in again.")
+            failure = "A picture that this starts from is gone from the server's disk. Please hand it in again."
         except Exception:
             log.exception("job %s failed", job.id)
-            failures.append("Something went wrong while drawing this; the server's log says what.")
-        if engine is not self._engine or not (over or failures):
-            self._until_written(self.queue.give_back, job, self.name)
+            failure = "Something went wrong while drawing this; the server's log says what."
+        if engine is not self._engine or not (over or failure):
+            self._until_written(self._stopping.is_set, self.queue.give_back, job, self.name)
         else:
-            sentences = " ".join(dict.fromkeys(failures))
-            self._until_written(self.queue.end, job, FAILED if failures else DONE, sentences, self.name)
+            sentences = dict.fromkeys(filter(None, (*self.queue.failures(job), failure)))
+            state = FAILED if sentences else DONE
+            self._until_written(self._stopping.is_set, self.queue.end, job, state, " ".join(sentences), self.name)
 
-    def _until_written(self, say: Callable[..., None], *words: object) -> None:
-        """Tells the queue; again and again where the database does not take it, unless we stop."""
-        while not self._stopping.is_set():
+    def _until_written(self, over: Callable[[], bool], say: Callable[..., None], *words: object) -> None:
+        """Tells the queue; again and again where the disk or the database does not take it, until it is `over`."""
+        while True:
             try:
-                say(*words)
-                return
-            except Exception:
-                log.exception("a job's last word could not be written")
+                return say(*words)
+            except (OSError, SQLAlchemyError):
+                log.exception("a picture or a job's last word could not be written")
+                if over():
+                    return
                 self._stopping.wait(PAUSE)
 
-    def _draw_turn(self, job: Job, numbers: Sequence[int], engine: Engine, failures: list[str]) -> bool:
+    def _draw_turn(self, job: Job, numbers: Sequence[int], engine: Engine) -> bool:
         """Draws these of the job's pictures; whether nothing was taken back."""
         from webapp.engine import images
         from webapp.engine.events import Cancelled
 
         given = {name: images.open_image(self.queue.files.read(name), "image") for name in job.request.images()}
-        self._drawings[job.id] = drawing = engine.submit(job.plan, numbers, given)
+        self._drawings[job.id] = drawing = engine.submit(job.plan, numbers, given, job.owner)
         whole = True
-        note = _Notes(self.queue, job, failures)
+        note = _Notes(self.queue, job)
         try:
             for event in drawing:
-                note.take(event)
+                self._until_written(lambda: self._stopping.is_set() or drawing.cancelled, note.take, event)
                 whole = whole and not isinstance(event, Cancelled)
         finally:
             self._drawings.pop(job.id, None)
+            drawing.cancel()
         return whole
 
     def _stay_alive(self) -> None:
@@ -233,7 +241,7 @@ class LocalWorkers:
                 self._stopping.wait(PAUSE)
 
     def _empty_bin(self) -> None:
-        """Takes out for good what was thrown away long enough ago: at once, and then each hour."""
+        """Takes out for good what was thrown away, or came to nothing, long enough ago: at once, and then each hour."""
         gallery = Gallery(self.queue.store, self.queue.files)
         while not self._stopping.is_set():
             try:
@@ -244,10 +252,10 @@ class LocalWorkers:
 
 
 class _Notes:
-    """Passes on what the engine tells of one job's pictures, and notes what it took."""
+    """Passes on what the engine tells of one job's pictures, and notes what it took of the model that it began with."""
 
-    def __init__(self, queue: Queue, job: Job, failures: list[str]) -> None:
-        self.queue, self.job, self.failures = queue, job, failures
+    def __init__(self, queue: Queue, job: Job) -> None:
+        self.queue, self.job, self.pace = queue, job, queue.pace
         self._stepping: dict[int, float] = {}  # seconds of each picture's steps, its share of those that it shared
         self._shown: dict[int, float] = {}  # of each picture the share of its steps that its latest preview shows
         self._steps: dict[int, int] = {}
@@ -271,12 +279,12 @@ class _Notes:
                 start = time.monotonic()
                 self.queue.keep(self.job, number, image, receipt)
                 keeping = time.monotonic() - start
-                made = receipt.request.model_copy(update={"model": self.job.plan[number].model})
-                self.queue.pace.note_rest(made, max(0.0, seconds - self._stepping.get(number, 0.0)) + keeping)
-                self.queue.pace.note_calls(made, self._steps.get(number, 0))
+                asked = self.job.plan[number]
+                made = receipt.request.model_copy(update={"model": asked.model, "upscaler": asked.upscaler})
+                self.pace.note_rest(made, max(0.0, seconds - self._stepping.get(number, 0.0)) + keeping)
+                self.pace.note_calls(made, self._steps.get(number, 0))
             case Failed(index=number, sentence=sentence):
                 self.queue.progress(self.job, number, error=sentence)
-                self.failures.append(sentence)
 
     def _note_step(self, event: Step) -> None:
         if not event.seconds:
@@ -284,7 +292,7 @@ class _Notes:
         asked = self.job.plan[event.index]
         guidance = asked.guidance if asked.guidance is not None else self.queue.defaults and self.queue.defaults.guidance
         self._stepping[event.index] = self._stepping.get(event.index, 0.0) + event.seconds / event.together
-        self.queue.pace.note_step((asked.model, *event.size, (guidance or 0) > 1), event.together, event.seconds)
+        self.pace.note_step((asked.model, *event.size, (guidance or 0) > 1), event.together, event.seconds)
 
 
 def _webp(image: Image) -> bytes:

@@ -10,6 +10,7 @@ import secrets
 import time
 from collections.abc import Iterable
 from datetime import timedelta
+from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
@@ -67,9 +68,11 @@ def inside() -> bool:
 
 def guard(app: Flask, settings: Settings) -> None:
     """Puts the checks before, and the headers behind, every route of `app`."""
+    key = kept_secret(settings.data / "cookie.key")
     app.config.update(
-        SECRET_KEY=kept_secret(settings.data / "cookie.key"),  # signs cookies
-        SESSION_COOKIE_NAME="t2i",
+        SECRET_KEY=key,  # signs cookies
+        # of its own, for one of another folder on the same machine would write over it: browsers tell ports apart by nothing
+        SESSION_COOKIE_NAME=f"t2i-{hashlib.sha256(key.encode()).hexdigest()[:8]}",
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Lax",
         SESSION_REFRESH_EACH_REQUEST=False,
@@ -79,7 +82,7 @@ def guard(app: Flask, settings: Settings) -> None:
     app.session_interface = _Cookies()
     app.jinja_env.globals["is_host"] = is_host
     if settings.shared:
-        app.wsgi_app = _through_tunnel(app.wsgi_app)  # type: ignore[method-assign]
+        app.wsgi_app = _through_tunnel(app.wsgi_app, _ip(settings.host))  # type: ignore[method-assign]
 
     @app.before_request
     def check() -> AnyResponse | None:
@@ -123,19 +126,20 @@ def guard(app: Flask, settings: Settings) -> None:
 def _link(limiter: Limiter) -> tuple[str, str]:
     """By what link whoever asks comes in: HOST, GUESTS, or an invitation's id; and the token, if the address bar has it now.
 
-    A program sends its token as a bearer's or as the password of Basic authorization. Raises Refused, Paused, and Busy after too many
-    wrong tries.
+    A program sends its token as a bearer's or as the password of Basic authorization; of a browser that has a link, that is for a proxy
+    before us. Raises Refused, Paused, and Busy after too many wrong tries.
     """
-    if (sent := request.authorization) and (word := sent.token or sent.password):
+    shown, came = request.args.get("token", ""), bool({"host", "badge"} & set(session))
+    if not (shown or came) and (sent := request.authorization) and (word := sent.token or sent.password):
         g.person = hashlib.sha256(f"{word}\n{sent.username or ''}".encode()).hexdigest()[:32]
-        link, shown = (_opens(word, limiter) if house().settings.shared else HOST), ""
+        link = _opens(word, limiter) if house().settings.shared else HOST
     elif not house().settings.shared:
         return HOST, ""
-    elif shown := request.args.get("token", ""):
+    elif shown:
         try:
             link = _opens(shown, limiter)
         except Refused:
-            if not {"host", "badge"} & set(session):
+            if not came:
                 raise
             link, shown = _remembered(), ""  # an old link in a browser that has come in before
     else:
@@ -198,12 +202,12 @@ def _badge(token: str) -> str:
 def _address() -> str:
     """Where whoever asks is."""
     peer = _ip(request.remote_addr or "")
-    if isinstance(peer, ipaddress.IPv6Address) and not peer.is_loopback:
+    if isinstance(peer, IPv6Address) and not peer.is_loopback:
         return str(ipaddress.ip_network((peer, 64), strict=False))  # one household has all of these
     return str(peer)
 
 
-def _ip(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+def _ip(text: str) -> IPv4Address | IPv6Address | None:
     try:
         found = ipaddress.ip_address(text)
     except ValueError:
@@ -235,15 +239,22 @@ class _Cookies(SecureCookieSessionInterface):
         return request.is_secure
 
 
-def _through_tunnel(plain: WSGIApplication) -> WSGIApplication:
-    """A tunnel on this machine tells whose requests it brings, at the end of X-Forwarded-For; from elsewhere, anybody could write that."""
+def _through_tunnel(plain: WSGIApplication, own: IPv4Address | IPv6Address | None) -> WSGIApplication:
+    """A tunnel on this machine, which comes by loopback or by the server's `own` address, tells whose requests it brings, at the end of
+    X-Forwarded-For; from elsewhere, anybody could write that."""
     brought = ProxyFix(plain, x_for=1, x_proto=1)
 
     def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         peer = _ip(environ.get("REMOTE_ADDR", ""))
-        return (brought if peer and peer.is_loopback else plain)(environ, start_response)
+        return (brought if peer and (peer.is_loopback or peer == own) else plain)(environ, start_response)
 
     return application
+
+
+def is_tunnelled(app: Flask, environ: WSGIEnvironment) -> bool:
+    """Whether a tunnel brings this request: it bears the public address."""
+    public = app.config.get("PUBLIC_URL")
+    return bool(public) and environ.get("HTTP_HOST", "").lower() == split(public).netloc
 
 
 def split(address: str) -> SplitResult:
@@ -256,12 +267,15 @@ def split(address: str) -> SplitResult:
 
 def _check_host(settings: Settings) -> None:
     """On a server without a token only loopback names are ours: a foreign name that leads here is DNS rebinding."""
-    name = split(f"//{request.host}").hostname or ""
-    if settings.shared or name == "localhost":
-        return
-    found = _ip(name)
-    if found is None or not found.is_loopback:
+    if not (settings.shared or is_loopback(request.host_url)):
         raise Refused("This server answers only under its own address, such as http://127.0.0.1.")
+
+
+def is_loopback(address: str) -> bool:
+    """Whether a whole address leads to the machine of whoever opens it."""
+    name = split(address).hostname or ""
+    found = _ip(name)
+    return name == "localhost" or bool(found and found.is_loopback)
 
 
 def _check_origin() -> None:

@@ -9,6 +9,7 @@ from flask import current_app, request, url_for
 from webapp.errors import NotFound
 from webapp.jobs.store import Job
 from webapp.schema import JobView, ModelView
+from webapp.web.access import is_loopback
 from webapp.web.house import house
 from webapp.web.language import told
 
@@ -19,8 +20,12 @@ def wants_json() -> bool:
 
 
 def outside_url(endpoint: str, **values: str) -> str:
-    """A whole address for others: at the public one while a tunnel is open, however its owner looks at the page."""
-    return (current_app.config.get("PUBLIC_URL") or request.host_url).rstrip("/") + url_for(endpoint, **values)
+    """A whole address for others: at the public one while a tunnel is open, and never at one that leads to their own machine, however the
+    page's owner looks at it."""
+    asked, own = request.host_url, current_app.config.get("ADDRESS", "")
+    if own and is_loopback(asked) and not is_loopback(own):
+        asked = own
+    return (current_app.config.get("PUBLIC_URL") or asked).rstrip("/") + url_for(endpoint, **values)
 
 
 def views(jobs: Sequence[Job]) -> list[JobView]:

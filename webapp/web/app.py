@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import logging
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 from flask import Flask, Response, jsonify, render_template, request
@@ -37,7 +38,7 @@ def create_app(settings: Settings) -> Flask:
     app.register_error_handler(HTTPException, _show_http_error)
     app.register_error_handler(Exception, _show_surprise)
 
-    app.wsgi_app = home.meter.around(app.wsgi_app)  # type: ignore[method-assign]
+    app.wsgi_app = home.meter.around(app.wsgi_app, partial(access.is_tunnelled, app))  # type: ignore[method-assign]
     home.workers.start()
     return app
 

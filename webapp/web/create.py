@@ -78,27 +78,29 @@ def page():
     """The form: empty, or filled in from the address, a request (`again`), or a picture: its `settings`, `like` it, `bigger`, or to
     `start` from. Raises NotFound for what is not the visitor's own."""
     fields: dict[str, Any] = request.args.to_dict() | {"styles": request.args.getlist("styles")}
-    start = ""
+    start, notes = "", ()
     if request.args.get("again"):
         fields = forms.write(house().queue.find(person(), request.args["again"]).request.model_dump())
     elif id := request.args.get("settings"):
-        fields = forms.write(_made(id).model_dump())
+        made, notes = _here(_receipt(id))
+        fields = forms.write(made.model_dump())
     elif id := request.args.get("bigger"):
-        made = _made(id)
+        made, notes = _here(_receipt(id))
         # not hires fix: the very picture is wanted, and a second pass far above a model's own size draws things twice
         fields = forms.write(made.model_dump() | {"upscale": min(2 * made.upscale, RANGES["upscale"][1])})
     elif id := request.args.get("like"):
-        fields = forms.write(_made(id).model_dump() | {"subseed": None, "subseed_strength": LIKENESS, "count": 4})
+        made, notes = _here(_receipt(id))
+        fields = forms.write(made.model_dump() | {"subseed": None, "subseed_strength": LIKENESS, "count": 4})
     elif id := request.args.get("start"):
-        made, start = _made(id), url_for("gallery.picture", id=id, kind="png")
+        made, start = _receipt(id).request, url_for("gallery.picture", id=id, kind="png")
         image = house().queue.take_in(person(), answers.file(f"{id}.png"))
         fields = {"prompt": made.prompt, "negative_prompt": made.negative_prompt, "image": image}
-    return _create_page(fields, {}, start=start)
+    return _create_page(fields, {}, start=start, notes=notes)
 
 
-def _made(id: str) -> GenerationRequest:
-    """What the visitor's picture was made from. Raises NotFound."""
-    return house().queue.picture(person(), id).receipt.request
+def _receipt(id: str) -> Receipt:
+    """How the visitor's picture was made. Raises NotFound."""
+    return house().queue.picture(person(), id).receipt
 
 
 @create.post("/reading")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import time
 from collections.abc import Iterable, Iterator
@@ -22,7 +23,7 @@ from webapp.web.language import translate
 
 SHOWN = 40  # jobs on the light table
 LINGER = 300.0  # seconds after it was asked for that what was cancelled with nothing to show still lies there
-STREAMS = 6  # open event streams of one person
+STREAMS = 4  # open event streams of one person; browsers have six connections to a server, over which all else has to come
 ALL_STREAMS = 96  # and of everybody together: each holds one of the server's 128 threads
 HEARTBEAT = 15.0  # seconds between signs of life on a quiet stream
 PACE, QUIET_PACE = 0.2, 2.0  # seconds between two messages on a stream at least; on one to a hidden page
@@ -90,7 +91,12 @@ def contact_sheet(id: str, number: int) -> Response:
     wanted = found[number - 1]
     kept = {picture.number: picture.id for picture in _kept(id)}
     names = [kept.get(index) for index in wanted.indices]
-    return Response(sheets.png(wanted, names, house().files), mimetype="image/png")
+    answer = Response(mimetype="image/png")
+    answer.set_etag(hashlib.sha256(repr((wanted, names)).encode()).hexdigest())
+    answer.headers["Cache-Control"] = "private, no-cache"
+    if not request.if_none_match.contains(answer.get_etag()[0]):
+        answer.data = sheets.png(wanted, names, house().files)
+    return answer.make_conditional(request)
 
 
 def _kept(id: str) -> list[Picture]:
@@ -135,16 +141,17 @@ def events() -> Response:
         told = Told(previews=not quiet)
         with home.events.listen(owner, tab) as listener:
             moment, model = home.events.now, answers.model()
-            yield _message("model", model.model_dump(), moment)
-            yield from told.messages(_news(after), moment)
+            yield _message("model", model.model_dump())
+            yield from told.messages(_news(after))
+            yield _all_before(moment)
+            moment = home.events.now
             while (changed := listener.wait(1.0 if model.state == "loading" else HEARTBEAT)) is not None:
-                moment = home.events.now
                 if (now := answers.model()) != model:
                     model = now
                     yield _message("model", model.model_dump())
-                yield from told.messages(answers.views(home.store.jobs(owner, changed))[::-1], moment)
-                if not changed:
-                    yield ": still here\n\n"
+                yield from told.messages(answers.views(home.store.jobs(owner, changed))[::-1])
+                yield _all_before(moment) if changed else ": still here\n\n"
+                moment = home.events.now
                 time.sleep(QUIET_PACE if quiet else PACE)
 
     return Response(stream_with_context(stream()), mimetype="text/event-stream", headers={"X-Accel-Buffering": "no"})
@@ -163,11 +170,9 @@ class Told:
         self._previews = previews
         self._jobs: dict[str, tuple[float, dict]] = {}  # when, and all that is known of it there
 
-    def messages(self, views: Iterable[JobView], moment: str) -> Iterator[str]:
-        """One for each job of which there is news. The last has the `moment` as its id: whoever has it has all before it."""
-        news = [facts for facts in map(self.news, views) if facts]
-        for facts in news:
-            yield _message("job", facts, moment if facts is news[-1] else "")
+    def messages(self, views: Iterable[JobView]) -> Iterator[str]:
+        """One for each job of which there is news."""
+        return (_message("job", facts) for facts in map(self.news, views) if facts)
 
     def news(self, view: JobView) -> dict | None:
         """All about a job that was not told of yet, later only what is new; None if nothing is."""
@@ -204,7 +209,11 @@ def _as_foreseen(told: float | None, passed: float, seconds: float | None) -> fl
     return expected
 
 
-def _message(kind: str, facts: dict, id: str = "") -> str:
+def _message(kind: str, facts: dict) -> str:
     """One server-sent event."""
-    data = json.dumps(facts, ensure_ascii=False, separators=(",", ":"))
-    return f"event: {kind}\ndata: {data}\n" + (f"id: {id}\n" if id else "") + "\n"
+    return f"event: {kind}\ndata: {json.dumps(facts, ensure_ascii=False, separators=(',', ':'))}\n\n"
+
+
+def _all_before(moment: str) -> str:
+    """The id of that moment: whoever has it has been told all before it."""
+    return f"id: {moment}\n\n"

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from werkzeug.wsgi import ClosingIterator
@@ -21,7 +21,7 @@ SERVER = 120  # bytes, about: the lines that the server itself adds to an answer
 
 
 class Meter:
-    """This month's `requests`, `bytes_in` and `bytes_out`; and `run`, what was counted since the start."""
+    """This month's `requests`, `bytes_in` and `bytes_out` of what a tunnel brought; and `run`, all that was counted since the start."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
@@ -49,18 +49,19 @@ class Meter:
     def bytes_out(self) -> int:
         return self.month.bytes_out
 
-    def around(self, application: WSGIApplication) -> WSGIApplication:
-        """The WSGI application, counted."""
+    def around(self, application: WSGIApplication, tunnelled: Callable[[WSGIEnvironment], bool]) -> WSGIApplication:
+        """The WSGI application, counted; `tunnelled` says of a request whether a tunnel brought it."""
 
         def counted(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-            self._count(Traffic(1, _asked(environ)))
+            through = tunnelled(environ)
+            self._count(Traffic(1, _asked(environ)), through)
 
             def begin(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
-                self._count(Traffic(0, 0, SERVER + len(status) + sum(len(name) + len(value) + 4 for name, value in headers)))
+                self._count(Traffic(0, 0, SERVER + len(status) + sum(len(name) + len(value) + 4 for name, value in headers)), through)
                 return start_response(status, headers, *rest)
 
             answer = application(environ, begin)
-            return ClosingIterator(self._passing(answer), [getattr(answer, "close", lambda: None)])
+            return ClosingIterator(self._passing(answer, through), [getattr(answer, "close", lambda: None)])
 
         return counted
 
@@ -72,16 +73,19 @@ class Meter:
                 self._timer.cancel()
         self._keep()
 
-    def _passing(self, answer: Iterable[bytes]) -> Iterator[bytes]:
+    def _passing(self, answer: Iterable[bytes], through: bool) -> Iterator[bytes]:
         for chunk in answer:
-            self._count(Traffic(0, 0, len(chunk)))
+            self._count(Traffic(0, 0, len(chunk)), through)
             yield chunk
 
-    def _count(self, more: Traffic) -> None:
+    def _count(self, more: Traffic, through: bool) -> None:
         if self._month != _month():
             self._keep()
         with self._lock:
-            self._new, self.run = self._new.and_(more), self.run.and_(more)
+            self.run = self.run.and_(more)
+            if not through:
+                return
+            self._new = self._new.and_(more)
             if not (self._timer or self._closed):
                 self._timer = threading.Timer(PAUSE, self._keep)
                 self._timer.daemon = True

@@ -19,8 +19,25 @@ from webapp.schema import GenerationRequest
 BEFORE = 1024  # pixels, the longer side at most
 KEPT = 32  # pictures at full size, for a link that many follow
 WAITING = 8  # pictures at most, behind the one that is made
-_printing = ThreadPoolExecutor(1, "prints")  # one at a time: a picture may unpack to 160 MB
-_room = threading.BoundedSemaphore(WAITING + 1)
+
+
+class InTurn:
+    """Does one thing after another in a thread of its own, for each may unpack to much; some may wait."""
+
+    def __init__(self, name: str) -> None:
+        self.thread = ThreadPoolExecutor(1, name)
+        self._room = threading.BoundedSemaphore(WAITING + 1)
+
+    def do(self, work: Callable[[], bytes]) -> Future[bytes]:
+        """Raises Busy where too many wait."""
+        if not self._room.acquire(blocking=False):
+            raise Busy("Many pictures are wanted at full size just now. Please try again in a moment.", 5)
+        coming = self.thread.submit(work)
+        coming.add_done_callback(lambda _: self._room.release())
+        return coming
+
+
+_printing = InTurn("prints")  # a picture may unpack to 160 MB
 
 
 def size(png: bytes) -> tuple[int, int]:
@@ -42,7 +59,7 @@ def full(id: str, read: Callable[[str], bytes]) -> bytes:
 def before(data: bytes, request: GenerationRequest) -> bytes:
     """As WebP, the file that was handed in, placed as the drawing began with it, so that it lies under the picture line for line.
     Raises Busy."""
-    return _in_turn(lambda: _before(data, request)).result()
+    return _printing.do(lambda: _before(data, request)).result()
 
 
 def is_small(width: int, height: int) -> bool:
@@ -53,15 +70,7 @@ def is_small(width: int, height: int) -> bool:
 @lru_cache(KEPT)
 def _coming(id: str, read: Callable[[str], bytes]) -> Future[bytes]:
     png = read(f"{id}.png")
-    return _in_turn(lambda: _full(png))
-
-
-def _in_turn(work: Callable[[], bytes]) -> Future[bytes]:
-    if not _room.acquire(blocking=False):
-        raise Busy("Many pictures are wanted at full size just now. Please try again in a moment.", 5)
-    coming = _printing.submit(work)
-    coming.add_done_callback(lambda _: _room.release())
-    return coming
+    return _printing.do(lambda: _full(png))
 
 
 def _full(png: bytes) -> bytes:

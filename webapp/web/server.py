@@ -16,7 +16,8 @@ MOST_HEADERS = 64 << 10  # bytes of a request's head
 
 
 class Server:
-    """`app` on `host`:`port` (0: any free port). Raises AppError if the port is taken."""
+    """`app` on `host`:`port` (0: any free port); `address` is how people reach it, `upstream` how a tunnel on this machine does. Raises
+    AppError if the port is taken."""
 
     def __init__(self, app: Flask, host: str, port: int) -> None:
         self.app = app
@@ -30,24 +31,27 @@ class Server:
             raise AppError(f"Port {port} on {host} could not be opened: {reason}. Choose another with --port.") from None
         self.port: int = self._cheroot.bind_addr[1]
         shown = _own_name(host) if host in ("0.0.0.0", "::") else host
-        self.address = f"http://{f'[{shown}]' if ':' in shown else shown}:{self.port}"
+        self.address = app.config["ADDRESS"] = _url(shown, self.port)
+        bound: str = self._cheroot.bind_addr[0]
+        self.upstream = _url("127.0.0.1" if bound in ("0.0.0.0", "::") else bound, self.port)
 
     def start(self) -> None:
         """Serves from a thread."""
         threading.Thread(target=self._cheroot.serve, daemon=True, name="server").start()
 
     def serve(self) -> None:
-        """Serves until interrupted."""
-        try:
-            self._cheroot.serve()
-        finally:
-            self.stop()
+        """Serves until interrupted; it is still to be stopped then."""
+        self._cheroot.serve()
 
     def stop(self) -> None:
         house = self.app.extensions["house"]
         house.events.close()  # first, so that open streams end and the server can
         self._cheroot.stop()
         house.close()
+
+
+def _url(host: str, port: int) -> str:
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def _own_name(every: str) -> str:

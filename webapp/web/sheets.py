@@ -1,10 +1,9 @@
-"""The contact sheets of a job's grid, made anew whenever somebody looks. Beside the pages, for it handles pixels."""
+"""The contact sheets of a job's grid, made anew whenever there is more on them. Beside the pages, for it handles pixels."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 from PIL import Image
 
@@ -13,8 +12,9 @@ from webapp.errors import InvalidRequest
 from webapp.jobs.files import Files
 from webapp.jobs.store import Job
 from webapp.library import Library
+from webapp.web.prints import InTurn
 
-_composing = ThreadPoolExecutor(1, "sheets")  # one at a time: the pictures of a sheet may unpack to a gigabyte
+_composing = InTurn("sheets")  # the pictures of a sheet may unpack to a gigabyte
 
 
 def of(job: Job, library: Library) -> list[plan.Sheet]:
@@ -28,8 +28,8 @@ def of(job: Job, library: Library) -> list[plan.Sheet]:
 
 
 def png(wanted: plan.Sheet, names: Sequence[str | None], files: Files) -> bytes:
-    """The sheet as a PNG, of the pictures of these names, None for one that is not there."""
-    return _composing.submit(_composed, wanted, names, files).result()
+    """The sheet as a PNG, of the pictures of these names, None for one that is not there. Raises Busy."""
+    return _composing.do(lambda: _composed(wanted, names, files)).result()
 
 
 def _composed(wanted: plan.Sheet, names: Sequence[str | None], files: Files) -> bytes:

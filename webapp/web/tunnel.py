@@ -44,8 +44,9 @@ class Tunnel:
         _end(self._agent)
 
 
-def open_tunnel(port: int, authtoken: str, domain: str = "", agent: str = "", patience: float = PATIENCE) -> Tunnel:
-    """A public address for this machine's `port`; `domain` is one reserved at ngrok, `agent` the program's path if it is not pyngrok's own.
+def open_tunnel(upstream: str, authtoken: str, domain: str = "", agent: str = "", patience: float = PATIENCE) -> Tunnel:
+    """A public address for `upstream`, an address on this machine such as "http://127.0.0.1:7860"; `domain` is one reserved at ngrok, `agent`
+    the program's path if it is not pyngrok's own.
 
     An agent that an earlier call started is stopped first. Raises AppError.
     """
@@ -62,9 +63,7 @@ def open_tunnel(port: int, authtoken: str, domain: str = "", agent: str = "", pa
     options = {"url": domain if "://" in domain else f"https://{domain}"} if domain else {}
 
     def connect() -> str:
-        return ngrok.connect(
-            name="text-to-image", upstream={"url": f"http://127.0.0.1:{port}"}, pyngrok_config=config, **options
-        ).public_url
+        return ngrok.connect(name="text-to-image", upstream={"url": upstream}, pyngrok_config=config, **options).public_url
 
     try:
         return Tunnel(_within(patience, connect, SILENT), config.ngrok_path)
@@ -95,15 +94,24 @@ def _within(seconds: float, work, silent: str):
 
 
 def _end(agent: str) -> None:
-    """Ends the agents of that path which this program started, and those whose program is gone, as after a kernel's crash. Not by
-    `ngrok.kill`: it waits for whoever waits for a silent agent."""
+    """Ends the agents of that path which this program started, and those whose program is gone, as after a kernel's crash. Only then is
+    pyngrok told, which would else wait for whoever waits for a silent agent, and may yet take a dead one for running if it is not told."""
+    from pyngrok import process as known
+
     for process in psutil.process_iter():
         try:
-            if process.ppid() in (1, os.getpid()) and {agent, "--none"} <= set(process.cmdline()):  # as pyngrok starts it
+            if {agent, "--none"} <= set(process.cmdline()) and _is_ours_or_nobodys(process):  # as pyngrok starts it
                 process.kill()
                 process.wait(5)
         except psutil.Error:  # it went by itself
             pass
+    known.kill_process(agent)
+
+
+def _is_ours_or_nobodys(process: psutil.Process) -> bool:
+    """Orphans go to process 1, in a desktop's session to its `systemd --user`."""
+    parent = process.parent()
+    return parent is not None and (parent.pid in (1, os.getpid()) or parent.name() == "systemd")
 
 
 def sentence(error: Exception) -> str:
