@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from training import pictures
-from training.plan import Plan
+from training.plan import Plan, mixed
 
 SCALING = 0.18215  # SD's own: latents * SCALING have unit variance
 CROP = 64  # pixels a side in the early training
@@ -76,7 +76,7 @@ class Whole(nn.Module):
         else:
             real = self.pixels[self._rows(max(1, share // 4))]
         real = to_tensor(real, self.plan.device)
-        with torch.autocast(self.plan.device, torch.bfloat16):
+        with mixed(self.plan.device):
             posterior = self.model.encode(real).latent_dist
             drawn = self.model.decode(posterior.sample()).sample
         mean, log_variance = posterior.mean.float(), posterior.logvar.float()
@@ -106,7 +106,7 @@ class DecoderOnly(nn.Module):
         real = to_tensor(self.pixels[rows], self.plan.device)
         latents = torch.from_numpy(self.latents[rows]).float().to(self.plan.device)  # (B, 4, 16, 16)
         latents = latents + 0.03 * torch.randn_like(latents)
-        with torch.autocast(self.plan.device, torch.bfloat16):
+        with mixed(self.plan.device):
             drawn = self.model.decode(latents / SCALING).sample
         return picture_loss(drawn, real)
 
@@ -114,7 +114,7 @@ class DecoderOnly(nn.Module):
 @torch.no_grad()
 def encode(model: AutoencoderKL, pixels: np.ndarray, device: str) -> Tensor:
     """The posterior's means times SCALING, (N, 4, h, w) float on the CPU."""
-    with torch.autocast(device, torch.bfloat16):
+    with mixed(device):
         mean = model.encode(to_tensor(pixels, device)).latent_dist.mean
     return mean.float().cpu() * SCALING
 
@@ -140,7 +140,7 @@ def decibels(model: AutoencoderKL, pixels: np.ndarray, device: str) -> float:
     total = 0.0
     for start in range(0, len(pixels), 32):
         real = to_tensor(pixels[start : start + 32], device)
-        with torch.autocast(device, torch.bfloat16):
+        with mixed(device):
             drawn = model.decode(model.encode(real).latent_dist.mean).sample.float().clamp(-1, 1)
         error = F.mse_loss(drawn, real, reduction="none").mean(dim=(1, 2, 3)) / 4  # (B,), of values in 0..1
         total += float((-10 * error.clamp(min=1e-9).log10()).sum())

@@ -10,6 +10,8 @@ import torch
 from diffusers import StableDiffusionPipeline
 from PIL import Image, ImageDraw, ImageFont
 
+from training.plan import mixed
+
 PROMPTS = (
     "a red circle on a blue background",
     "a large yellow star on a purple background",
@@ -69,7 +71,7 @@ def load(folder: Path) -> StableDiffusionPipeline:
 def one(pipe: StableDiffusionPipeline, prompt: str, seed: int, steps: int = 20, guidance: float = 2.5) -> Image.Image:
     """One 128x128 picture."""
     generator = torch.Generator().manual_seed(seed)
-    with torch.autocast("cpu", torch.bfloat16):
+    with mixed("cpu"):
         return pipe(prompt, num_inference_steps=steps, guidance_scale=guidance, generator=generator).images[0]
 
 

@@ -12,7 +12,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from training import pictures, tokenizer
-from training.plan import Plan
+from training.plan import Plan, mixed
 from training.things import SHAPES
 
 SCHEDULE = {
@@ -164,7 +164,7 @@ class Denoising:
         times = ((torch.arange(share) + torch.rand(share)) / share * 1000).long().clamp(max=999).to(device)
         signal, noise = (level[times][:, None, None, None] for level in (self.signal, self.noise))
         added = torch.randn_like(clean)
-        with torch.autocast(device, torch.bfloat16), sdpa_kernel(self.attention):
+        with mixed(device), sdpa_kernel(self.attention):
             guess = self.model(signal * clean + noise * added, times, ids)
         target = signal * added - noise * clean
         snr = (signal / noise).square().flatten()  # (B,)

@@ -21,6 +21,7 @@ from tqdm import tqdm
 from training import autoencoder, scenes
 from training.pen import COLOURS
 from training.places import PLACES
+from training.plan import mixed
 from training.things import SUBJECTS
 
 UNREADABLE = "unreadable"
@@ -82,7 +83,7 @@ def get(path: Path, coder: AutoencoderKL, count: int = 5000, steps: int = 1200) 
 @torch.no_grad()
 def round_trip(coder: AutoencoderKL, pixels: np.ndarray) -> np.ndarray:
     """(N, H, W, 3) uint8 through the autoencoder and back."""
-    with torch.autocast("cpu", torch.bfloat16):
+    with mixed("cpu"):
         decoded = coder.decode(coder.encode(autoencoder.to_tensor(pixels)).latent_dist.mean).sample
     return ((decoded.float().clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
 
@@ -108,7 +109,7 @@ def _fit(reader: Reader, pixels: np.ndarray, labels: dict[str, Tensor], steps: i
         targets = {name: ids[rows] for name, ids in labels.items()}
         for name, ids in targets.items():
             ids[:warped] = HEADS[name].index(UNREADABLE) if name == "subject" else UNASKED
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed("cpu"):
             answers = reader(pictures)
         loss = sum(F.cross_entropy(answers[name].float(), ids, ignore_index=UNASKED) for name, ids in targets.items() if (ids >= 0).any())
         optimiser.zero_grad()

@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from training import card, contact, judge, reader, scenes
 from training.judge import Share
+from training.plan import mixed
 
 FLOORS = {"shape: background": 0.97, "shape: colour": 0.95, "shape: shape": 0.88}
 CONTROLS = ("other captions", "untrained", "swapped relations")
@@ -79,7 +80,7 @@ def draw(pipe: StableDiffusionPipeline, asked: list[scenes.Scene], steps: int, g
     for start in tqdm(range(0, len(asked), BATCH), "drawing", mininterval=5):
         captions = [scene.caption for scene in asked[start : start + BATCH]]
         seeds = [torch.Generator().manual_seed(start + index) for index in range(len(captions))]
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed("cpu"):
             images += pipe(captions, num_inference_steps=steps, guidance_scale=guidance, generator=seeds).images
     return images
 
