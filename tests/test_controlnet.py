@@ -81,7 +81,7 @@ def test_it_draws_as_the_librarys_pipeline_does(controlnets: ControlNets, nets: 
         noise = predict(controlnets, pipe, torch.cat([latents] * 2), timestep.expand(2), torch.cat([negative, words]), [uses, uses], [0, 0])
         unguided, guided = noise.chunk(2)
         latents = pipe.scheduler.step(unguided + GUIDANCE * (guided - unguided), timestep, latents, return_dict=False)[0]
-    assert (latents - wanted).abs().max() < 1e-6
+    assert (latents - wanted).abs().max() < 3e-6  # 1.8e-6 was seen on a CPU without AVX-512, whose sums round otherwise; latents reach 2
 
 
 def predict(controlnets: ControlNets, model, samples, timesteps, words, uses, owners=None) -> torch.Tensor:

@@ -32,6 +32,7 @@ pytestmark = [
 ]
 ALONE, IN_COMPANY = 1e-6, 1e-5  # of the largest latent
 LORA = 3.0  # its weight goes between its two matrices, and peft's behind them
+NETS = 2.0  # what two ControlNets say is added up, which CPUs without AVX-512 round otherwise: 1.35 was seen
 
 
 def _mask(*box: int) -> Image.Image:
@@ -119,8 +120,8 @@ def _schedules() -> Iterator[Case]:
 
 def _add_ons() -> Iterator[Case]:
     two = "a cat <lora:a:0.3> <lora:b:0.9>"
-    yield Case("two ControlNets", wish(controls=CONTROLS))
-    yield Case("two ControlNets, Euler a", wish(controls=CONTROLS, sampler="Euler a"), "v_prediction")
+    yield Case("two ControlNets", wish(controls=CONTROLS), rounding=NETS)
+    yield Case("two ControlNets, Euler a", wish(controls=CONTROLS, sampler="Euler a"), "v_prediction", rounding=NETS)
     yield Case("ControlNets from an image", wish(controls=CONTROLS, **FROM_PHOTO))
     yield Case("ControlNets under a mask", wish(controls=CONTROLS, **PAINTED))
     yield Case("ControlNets and LoRAs", wish(controls=CONTROLS, prompt=two), rounding=LORA)

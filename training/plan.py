@@ -6,8 +6,6 @@ from pathlib import Path
 
 import torch
 
-from webapp.engine import checkpoint
-
 
 @dataclass(frozen=True)
 class Plan:
@@ -64,4 +62,6 @@ def mixed(device: str) -> torch.autocast:
 
 @functools.cache
 def _has_bfloat16(device: str) -> bool:
+    from webapp.engine import checkpoint  # takes seconds, which a process that only renders need not wait
+
     return checkpoint.best_dtype(torch.device(device)) == torch.bfloat16

@@ -87,7 +87,21 @@ class DPM2(_Unset, KDPM2DiscreteScheduler):
 
 
 class DPM2Ancestral(_Unset, KDPM2AncestralDiscreteScheduler):
-    pass
+    """DPM2 a, also for few steps. diffusers takes what a step leaves of the noise as the root of a difference, which after a long one can round
+    to nothing or less (seen on a CPU without AVX-512); it is the next level squared over this one."""
+
+    def set_timesteps(self, num_inference_steps: int, device: Any = None, num_train_timesteps: int | None = None) -> None:
+        super().set_timesteps(num_inference_steps, device, num_train_timesteps)
+        if num_train_timesteps or not (lost := self.sigmas_interpol.isnan()).any():
+            return
+        levels = torch.cat([self.sigmas[:1], self.sigmas[1:-1:2]]).double()  # each but the first and the last is there twice
+        down = torch.cat([levels[1:] ** 2 / levels[:-1], levels[-1:]])
+        between = (levels * down).sqrt()
+        for name, exact in (("sigmas_down", down), ("sigmas_interpol", between)):
+            doubled = torch.cat([exact[:1], exact[1:].repeat_interleave(2), exact[-1:]]).float()
+            setattr(self, name, getattr(self, name).where(~lost, doubled))
+        for place in self.timesteps.isnan().nonzero().flatten().tolist():  # every other one lies between two levels
+            self.timesteps[place] = float(self._sigma_to_t(between[place // 2].cpu().numpy(), self.log_sigmas.cpu().numpy()))
 
 
 class BrownianSDE(_Unset, DPMSolverSDEScheduler):
@@ -170,6 +184,8 @@ def build(name: str, schedule: str, config: Mapping[str, Any], steps: int, devic
         levels.set_timesteps(steps, device=device)
         scheduler.sigmas, scheduler.timesteps = levels.sigmas, levels.timesteps
         scheduler.register_to_config(**{_FLAGS[schedule]: True})
+    if name == "Euler a":
+        scheduler.sigmas = scheduler.sigmas.double()  # in single precision, the root that `DPM2Ancestral` tells of is taken at each step
     if hasattr(scheduler, "set_begin_index"):
         scheduler.set_begin_index(0)  # else the start is looked up by timestep, and rounded ones may repeat (Karras)
     return scheduler
