@@ -1,4 +1,4 @@
-"""The autoencoder: AutoencoderKL in SD's shape, from 128x128 pixels to 4x16x16 latents of unit variance and back.
+"""The autoencoder: AutoencoderKL in SD's shape, from 256x256 pixels to 4x32x32 latents of unit variance and back.
 
 Two trainings live here, the whole and, last of all, the decoder alone: that one leaves the latents as they are, so the
 UNet trained on them stays valid.
@@ -20,9 +20,10 @@ from training import pictures
 from training.plan import Plan, mixed
 
 SCALING = 0.18215  # SD's own: latents * SCALING have unit variance
-CROP = 64  # pixels a side in the early training
+NATIVE = pictures.scenes.FORMS["square"][0]  # pixels a side
+CROP = 128  # pixels a side in the early training
 FULL_FROM = 0.75  # share of the time after which whole pictures are used
-BLOCK = 480  # pictures encoded at a time
+BLOCK = 240  # pictures encoded at a time
 DIVERGENCE = 1e-3  # weight of the posterior's KL divergence
 
 
@@ -37,7 +38,7 @@ def make(plan: Plan) -> AutoencoderKL:
         layers_per_block=1,
         norm_num_groups=plan.autoencoder_groups,
         latent_channels=4,
-        sample_size=pictures.scenes.SIZE,
+        sample_size=NATIVE,
         scaling_factor=SCALING,
         mid_block_add_attention=False,
     )
@@ -55,6 +56,16 @@ def picture_loss(drawn: Tensor, real: Tensor) -> Tensor:
     return wrong.abs().mean() + wrong.square().mean() + 0.5 * (across + down)
 
 
+def draw_form() -> str:
+    """A form of page, as often as there are pictures of it."""
+    return list(pictures.SHARES)[int(torch.multinomial(torch.tensor(list(pictures.SHARES.values())), 1))]
+
+
+def rows(pixels: np.ndarray, count: int) -> list[int]:
+    """Some rows, rising: so they are read faster."""
+    return sorted(torch.randint(0, len(pixels), (count,)).tolist())
+
+
 class Whole(nn.Module):
     """The first training: encoder and decoder together, on crops and then on whole pictures."""
 
@@ -63,18 +74,18 @@ class Whole(nn.Module):
         torch.manual_seed(plan.seed)
         self.plan = plan
         self.model = make(plan)
-        self.pixels, _ = pictures.load(plan.work, "train")
+        self.pixels = {form: pictures.pixels(plan.work, "train", form) for form in pictures.SHARES}
 
     def loss(self, progress: float) -> Tensor:
         """One batch's loss; a worker draws its share of it."""
         share = max(1, self.plan.autoencoder_batch // self.plan.workers)
-        size = self.pixels.shape[1]
+        pixels = self.pixels[draw_form()]
+        _, height, width, _ = pixels.shape
         if progress < FULL_FROM:
-            rows = self._rows(share)
-            corners = torch.randint(0, size - CROP + 1, (share, 2)).tolist()
-            real = np.stack([self.pixels[i, y : y + CROP, x : x + CROP] for i, (y, x) in zip(rows, corners)])
+            corners = zip(torch.randint(0, height - CROP + 1, (share,)).tolist(), torch.randint(0, width - CROP + 1, (share,)).tolist())
+            real = np.stack([pixels[i, y : y + CROP, x : x + CROP] for i, (y, x) in zip(rows(pixels, share), corners)])
         else:
-            real = self.pixels[self._rows(max(1, share // 4))]
+            real = pixels[rows(pixels, max(1, share // 4))]
         real = to_tensor(real, self.plan.device)
         with mixed(self.plan.device):
             posterior = self.model.encode(real).latent_dist
@@ -82,9 +93,6 @@ class Whole(nn.Module):
         mean, log_variance = posterior.mean.float(), posterior.logvar.float()
         divergence = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
         return picture_loss(drawn, real) + DIVERGENCE * divergence
-
-    def _rows(self, count: int) -> list[int]:
-        return sorted(torch.randint(0, len(self.pixels), (count,)).tolist())
 
 
 class DecoderOnly(nn.Module):
@@ -96,15 +104,15 @@ class DecoderOnly(nn.Module):
         self.model = AutoencoderKL.from_pretrained(folder)
         self.model.encoder.requires_grad_(False)
         self.model.quant_conv.requires_grad_(False)
-        self.pixels, _ = pictures.load(plan.work, "train")
-        self.latents = np.load(plan.work / "latents.npy", mmap_mode="r")
+        self.pixels = {form: pictures.pixels(plan.work, "train", form) for form in pictures.SHARES}
+        self.latents = {form: np.load(plan.work / f"latents-{form}.npy", mmap_mode="r") for form in pictures.SHARES}
 
     def loss(self, progress: float) -> Tensor:
         """One batch's loss, the latents jittered a little, as the UNet's will be."""
-        share = max(1, self.plan.autoencoder_batch // 4 // self.plan.workers)
-        rows = sorted(torch.randint(0, len(self.latents), (share,)).tolist())
-        real = to_tensor(self.pixels[rows], self.plan.device)
-        latents = torch.from_numpy(self.latents[rows]).float().to(self.plan.device)  # (B, 4, 16, 16)
+        share, form = max(1, self.plan.autoencoder_batch // 4 // self.plan.workers), draw_form()
+        chosen = rows(self.pixels[form], share)
+        real = to_tensor(self.pixels[form][chosen], self.plan.device)
+        latents = torch.from_numpy(self.latents[form][chosen]).float().to(self.plan.device)  # (B, 4, h, w)
         latents = latents + 0.03 * torch.randn_like(latents)
         with mixed(self.plan.device):
             drawn = self.model.decode(latents / SCALING).sample
@@ -125,13 +133,13 @@ def whiten(model: AutoencoderKL, pixels: np.ndarray, device: str) -> None:
     latents = torch.cat([encode(model, pixels[i : i + 64], device) for i in range(0, len(pixels), 64)])
     mean = latents.mean(dim=(0, 2, 3)) / SCALING  # (4,)
     gain = 1 / latents.std(dim=(0, 2, 3))  # (4,)
-    inside, outside = model.quant_conv, model.post_quant_conv
+    inside, outside, count = model.quant_conv, model.post_quant_conv, len(mean)
     # Before: the decoder reads P z + p. After, z' = gain (z - mean): it reads (P / gain) z' + P mean + p.
     outside.bias += outside.weight[:, :, 0, 0] @ mean.to(outside.weight)
     outside.weight /= gain.to(outside.weight)[None, :, None, None]
-    inside.weight[:4] *= gain.to(inside.weight)[:, None, None, None]
-    inside.bias[:4] = (inside.bias[:4] - mean.to(inside.bias)) * gain.to(inside.bias)
-    inside.bias[4:] += 2 * gain.log().to(inside.bias)  # log variances
+    inside.weight[:count] *= gain.to(inside.weight)[:, None, None, None]
+    inside.bias[:count] = (inside.bias[:count] - mean.to(inside.bias)) * gain.to(inside.bias)
+    inside.bias[count:] += 2 * gain.log().to(inside.bias)  # log variances
 
 
 @torch.no_grad()
@@ -148,35 +156,41 @@ def decibels(model: AutoencoderKL, pixels: np.ndarray, device: str) -> float:
 
 
 def cache(folder: Path, work: Path, device: str, workers: int) -> None:
-    """Write `work/latents.npy`: the train pictures' latents times SCALING, (N, 4, h, w) half floats.
+    """Write `work/latents-FORM.npy`: the train pictures' latents times SCALING, (N, 4, h, w) half floats.
 
     The posterior's means alone, for it is narrow. A block of zeros is one not encoded yet, so a kill costs one block.
     """
-    target, partial = work / "latents.npy", work / "latents.part.npy"
+    for form in pictures.SHARES:
+        _cache(folder, work, device, workers, form)
+
+
+def _cache(folder: Path, work: Path, device: str, workers: int, form: str) -> None:
+    target, partial = work / f"latents-{form}.npy", work / f"latents-{form}.part.npy"
     if target.exists():
         return
-    pixels, _ = pictures.load(work, "train")
+    pixels, model = pictures.pixels(work, "train", form), _loaded(folder, "cpu")
     if not partial.exists():
-        side = pixels.shape[1] // 8
-        np.lib.format.open_memmap(partial, mode="w+", dtype=np.float16, shape=(len(pixels), 4, side, side)).flush()
+        by = 2 ** (len(model.config.block_out_channels) - 1)
+        shape = (len(pixels), model.config.latent_channels, pixels.shape[1] // by, pixels.shape[2] // by)
+        np.lib.format.open_memmap(partial, mode="w+", dtype=np.float16, shape=shape).flush()
     starts = range(0, len(pixels), BLOCK)
     if workers == 1:
         for start in tqdm(starts, "encoding", mininterval=10):
-            _encode_block(folder, work, device, start)
+            _encode_block(folder, work, device, form, start)
     else:
         with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            jobs = pool.map(functools.partial(_encode_block, folder, work, device), starts)
+            jobs = pool.map(functools.partial(_encode_block, folder, work, device, form), starts)
             list(tqdm(jobs, "encoding", total=len(starts), mininterval=10))
     partial.replace(target)
 
 
-def _encode_block(folder: Path, work: Path, device: str, start: int) -> None:
+def _encode_block(folder: Path, work: Path, device: str, form: str, start: int) -> None:
     rows = slice(start, start + BLOCK)
-    latents = np.load(work / "latents.part.npy", mmap_mode="r+")[rows]
+    latents = np.load(work / f"latents-{form}.part.npy", mmap_mode="r+")[rows]
     if not latents.any():
         model = _loaded(folder, device)
-        pixels = pictures.load(work, "train")[0][rows]
-        parts = [encode(model, pixels[first : first + 32], device).half().numpy() for first in range(0, len(pixels), 32)]
+        pixels = pictures.pixels(work, "train", form)[rows]
+        parts = [encode(model, pixels[first : first + 16], device).half().numpy() for first in range(0, len(pixels), 16)]
         latents[:] = np.concatenate(parts)
         latents.flush()
 

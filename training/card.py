@@ -1,9 +1,12 @@
 """The model card, README.md beside the weights: what the model is, how it was made, how it scores."""
 
 import json
+import textwrap
 from pathlib import Path
 
-from training import parallel
+import torch
+
+from training import parallel, pen, scenes, things
 from training.plan import Plan
 
 STAGES = ("autoencoder", "diffusion", "decoder")
@@ -12,29 +15,43 @@ BEGIN, END = "<!-- scores -->", "<!-- /scores -->"
 TEXT = """---
 library_name: diffusers
 pipeline_tag: text-to-image
+license: mit
 tags: [stable-diffusion, from-scratch]
 ---
 # The built-in model
 
-A latent diffusion model of Stable Diffusion 2.1's shape, small: it draws flat 128x128 illustrations in under a second on two
+A latent diffusion model of Stable Diffusion 2.1's shape, small: it draws flat illustrations of 256x256, 320x192 or 192x320 pixels on two
 CPU cores, so that everything here works with no download and no GPU. It was made from nothing by `python -m training`:
-{pictures} pictures from a renderer, {minutes:.0f} minutes of training on a CPU, no pretrained weights and no one's data.
+{pictures} pictures from a renderer, {minutes:.0f} minutes of training on {device}, no pretrained weights and no one's data.
+Like the program, it is under the MIT licence.
 
-What it knows: coloured shapes alone and in pairs; an elephant, a cat, a dog, a bird, a fish, a house, a castle, a lighthouse,
-a boat, a tree; the sea, a beach, an island, mountains, a forest, a desert, a city, New York, Edinburgh Castle, a hill, a field;
-day, sunset, night; rain, storm, snow. Other words do little. It knows neither people nor text, and its only style is the renderer's.
+- Defaults: [defaults.json](defaults.json), DPM++ 2M. v-prediction; `scaled_linear` up to beta 0.025.
+- Autoencoder, four numbers for 8x8 pixels; held-out pictures: {decibels:.1f} dB.
 
-- Defaults: 20 steps, guidance 2.5, 128x128, DPM++ 2M ([defaults.json](defaults.json)). v-prediction; `scaled_linear` up to beta 0.025.
-- Autoencoder, held-out pictures: {decibels:.1f} dB.
-- Any seed of these prompts, none chosen for its looks: the k-th picture has seed k.
+## What it knows
 
-![contact sheet](contact.png)
+{known}
+
+All its {count} words:
+
+{words}
+
+Other words do little, and the page marks them. It knows neither people nor writing, nor more than two things in one place; things of one kind are counted up to three.
+
+## Any seed of these prompts, none chosen for its looks: the k-th picture has seed k
+
+![64 prompts](contact.webp)
+
+As a stranger would type, seeds 0 to 3 of each, good and bad alike:
+
+![24 prompts, four seeds each](strangers.webp)
 
 ## Scores
 
-Held-out combinations only: no caption like these was in the training set. Shapes and pairs are read by arithmetic on pixels,
-scenes by a small network trained on the renderer, which flatters: look at the pictures too. The last columns are controls that
-must be low; *autoencoder* is a ceiling, real pictures decoded from their own latents.
+Held-out combinations only: no caption like these was in the training set. Flat shapes, pairs and counts are read by arithmetic on pixels, the rest by
+a small network trained on the renderer, and again by a judge without any training, for which the renderer draws the scene anew with one fact changed.
+"Both there" asks for both shapes in both colours, "colours not swapped" for each colour on its shape. The last columns are controls that
+must be low; *autoencoder* is a ceiling, real pictures decoded from their own latents. They flatter all the same: look at the pictures too.
 
 {scores}
 """
@@ -45,10 +62,43 @@ def write(plan: Plan) -> None:
     path = plan.work / "numbers.json"
     known = json.loads(path.read_text()) if path.exists() else {}
     seconds = sum(parallel.load(plan.work / f"{stage}.pt")["elapsed"] for stage in STAGES if (plan.work / f"{stage}.pt").exists())
-    decibels = known.get("decoder_db", known.get("autoencoder_db", float("nan")))
-    scores = f"{BEGIN}\nNot scored yet: `python -m training.score FOLDER`.\n{END}"
-    text = TEXT.format(pictures=f"{plan.pictures:,}", minutes=seconds / 60, decibels=decibels, scores=scores)
+    words = scenes.vocabulary()
+    text = TEXT.format(
+        pictures=f"{plan.pictures:,}",
+        minutes=seconds / 60,
+        device=device_name(plan.device),
+        decibels=known.get("decoder_db", known.get("autoencoder_db", float("nan"))),
+        known=knowledge(),
+        count=len(words),
+        words=textwrap.fill(", ".join(words), 150),
+        scores=f"{BEGIN}\nNot scored yet: `python -m training.score FOLDER`.\n{END}",
+    )
     (plan.out / "README.md").write_text(text)
+
+
+def knowledge() -> str:
+    """What the renderer teaches, as a list in Markdown."""
+    groups = {
+        "Colours": pen.COLOURS,
+        "Flat shapes, small or large, in nine spots, alone and in twos": things.SHAPES,
+        "Animals": things.ANIMALS,
+        "Buildings": things.BUILDINGS,
+        "Vehicles": things.VEHICLES,
+        "What grows": things.GROWN,
+        "Things": things.OBJECTS,
+        "Places": scenes.WHERE,
+        "Hours": scenes.TIMES,
+        "Weather": scenes.WEATHERS,
+        "Seasons": filter(None, scenes.SEASONS),
+        "Of two, one is": scenes.RELATIONS,
+        "Styles": ["cartoon", *filter(None, scenes.STYLE_WORDS)],
+    }
+    return "\n".join(f"- {name}: {', '.join(items)}." for name, items in groups.items())
+
+
+def device_name(device: str) -> str:
+    """What the training ran on, in words."""
+    return torch.cuda.get_device_name() if device.startswith("cuda") else "a CPU"
 
 
 def write_table(path: Path, table: str) -> None:

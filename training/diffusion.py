@@ -4,6 +4,10 @@ The noise schedule is plain `scaled_linear`, only longer than SD's (beta_end 0.0
 a picture starts from almost pure noise, yet every diffusers scheduler knows it and all its sigmas are finite.
 """
 
+import contextlib
+import functools
+from collections.abc import Callable, Iterator
+
 import numpy as np
 import torch
 from diffusers import DPMSolverMultistepScheduler, UNet2DConditionModel
@@ -11,9 +15,8 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from training import pictures, tokenizer
+from training import autoencoder, pictures, tokenizer
 from training.plan import Plan, mixed
-from training.things import SHAPES
 
 SCHEDULE = {
     "num_train_timesteps": 1000,
@@ -27,7 +30,8 @@ SCHEDULE = {
 EMPTY = 0.10  # share of captions left out, for classifier-free guidance
 TERSE = 0.15  # share of captions that lose about a quarter of their words
 LATE = 0.6  # from this progress on, when the rate cools, ...
-OUTLINES = 0.55  # ... so much of a batch is shapes and pairs: a wavering edge shows there more than anywhere
+HARD = ("pair", "item", "duo", "scene")
+MORE = 0.35  # ... so much of a batch is taken from the kinds that are learnt last
 STRANGE = 0.05  # share of captions with pieces of words nobody taught
 
 
@@ -51,16 +55,16 @@ def make_text_encoder(plan: Plan, words: CLIPTokenizer) -> CLIPTextModel:
 
 
 def make_unet(plan: Plan) -> UNet2DConditionModel:
-    """An untrained UNet: no attention on the finest level, cross attention on the others."""
+    """An untrained UNet: cross attention on the two coarsest grids, 8x8 and 4x4."""
     channels = plan.unet_channels
-    inner = len(channels) - 1
+    outer = len(channels) - 2
     return UNet2DConditionModel(
-        sample_size=pictures.scenes.SIZE // 8,
+        sample_size=autoencoder.NATIVE // 2 ** (len(plan.autoencoder_channels) - 1),
         in_channels=4,
         out_channels=4,
         block_out_channels=channels,
-        down_block_types=("DownBlock2D", *("CrossAttnDownBlock2D",) * inner),
-        up_block_types=(*("CrossAttnUpBlock2D",) * inner, "UpBlock2D"),
+        down_block_types=(*("DownBlock2D",) * outer, *("CrossAttnDownBlock2D",) * 2),
+        up_block_types=(*("CrossAttnUpBlock2D",) * 2, *("UpBlock2D",) * outer),
         layers_per_block=1,
         norm_num_groups=plan.unet_groups,
         cross_attention_dim=plan.width,
@@ -76,10 +80,38 @@ def make_scheduler() -> DPMSolverMultistepScheduler:
     return scheduler
 
 
+@functools.cache
 def signal_and_noise() -> tuple[Tensor, Tensor]:
     """sqrt(alpha_bar) and sqrt(1 - alpha_bar), (1000,) each."""
     alphas = make_scheduler().alphas_cumprod
     return alphas.sqrt(), (1 - alphas).sqrt()
+
+
+@contextlib.contextmanager
+def fast(device: str) -> Iterator[None]:
+    """Mixed precision, and the quickest attention: at 64 positions and fewer, plain attention beats a CPU's fused kernel by a sixth of a whole step."""
+    fused = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
+    with mixed(device), sdpa_kernel([SDPBackend.MATH] if device == "cpu" else fused):
+        yield
+
+
+def velocity_loss(guess: Callable[[Tensor, Tensor], Tensor], clean: Tensor) -> Tensor:
+    """Mean squared error of v, weighted min(1 + snr, 6) / (1 + snr), for latents `clean` (B, C, h, w); `guess` is asked for v, of that shape,
+    of noisy latents at times (B,) in 0..999.
+
+    Plain min-SNR (Hang et al., 2023) gives the noisiest steps no weight, and those decide the background's colour.
+    """
+    device, count = clean.device, len(clean)
+    # One timestep from each of `count` equal strata: every batch sees all noise levels.
+    times = ((torch.arange(count) + torch.rand(count)) / count * 1000).long().clamp(max=999)[torch.randperm(count)].to(device)
+    signal, noise = (level.to(device)[times][:, None, None, None] for level in signal_and_noise())
+    added = torch.randn_like(clean)
+    with fast(device.type):
+        guessed = guess(signal * clean + noise * added, times)
+    target = signal * added - noise * clean
+    snr = (signal / noise).square().flatten()  # (B,)
+    weight = (1 + snr).clamp(max=6) / (1 + snr)
+    return (weight * (guessed.float() - target).square().mean(dim=(1, 2, 3))).mean()
 
 
 class Captions:
@@ -136,37 +168,20 @@ class Denoising:
         words = CLIPTokenizer.from_pretrained(plan.work / "tokenizer")
         self.plan = plan
         self.model = Both(plan, words)
-        self.latents = torch.from_numpy(np.load(plan.work / "latents.npy"))  # (N, 4, 16, 16) half
-        captions = pictures.load(plan.work, "train")[1]
-        self.outlines = torch.tensor([row for row, caption in enumerate(captions) if not SHAPES.keys().isdisjoint(caption.split())])
-        self.captions = Captions(words, captions, pictures.scenes.vocabulary())
-        # At 64 positions and fewer, plain attention beats the fused kernel on a CPU by a sixth of the whole step.
-        self.attention = (
-            [SDPBackend.MATH] if plan.device == "cpu" else [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
-        )
-        self.signal, self.noise = (level.to(plan.device) for level in signal_and_noise())
+        self.latents = {form: torch.from_numpy(np.load(plan.work / f"latents-{form}.npy")) for form in pictures.SHARES}  # (N, 4, h, w) half
+        said = {form: pictures.words(plan.work, "train", form) for form in pictures.SHARES}
+        self.hard = {form: torch.tensor([row for row, kind in enumerate(kinds) if kind in HARD]) for form, (_, kinds) in said.items()}
+        self.captions = {form: Captions(words, captions, pictures.scenes.vocabulary()) for form, (captions, _) in said.items()}
 
     def loss(self, progress: float) -> Tensor:
-        """Mean squared error of v, weighted min(1 + snr, 6) / (1 + snr).
-
-        Plain min-SNR (Hang et al., 2023) gives the noisiest steps no weight, and those decide the background's colour.
-        """
-        device = self.plan.device
+        """`velocity_loss` of a batch of one form; a worker draws its share of it."""
         share = max(1, self.plan.diffusion_batch // self.plan.workers)
-        rows = torch.randint(0, len(self.latents), (share,))
-        if progress > LATE and len(self.outlines):
-            late = round(OUTLINES * share)
-            rows[:late] = self.outlines[torch.randint(0, len(self.outlines), (late,))]
-        rows = rows[torch.randperm(share)]  # the timesteps below rise with the place
-        clean = self.latents[rows].float().to(device)
-        ids = self.captions.draw(rows.tolist()).to(device)
-        # One timestep from each of `share` equal strata: every batch sees all noise levels.
-        times = ((torch.arange(share) + torch.rand(share)) / share * 1000).long().clamp(max=999).to(device)
-        signal, noise = (level[times][:, None, None, None] for level in (self.signal, self.noise))
-        added = torch.randn_like(clean)
-        with mixed(device), sdpa_kernel(self.attention):
-            guess = self.model(signal * clean + noise * added, times, ids)
-        target = signal * added - noise * clean
-        snr = (signal / noise).square().flatten()  # (B,)
-        weight = (1 + snr).clamp(max=6) / (1 + snr)
-        return (weight * (guess.float() - target).square().mean(dim=(1, 2, 3))).mean()
+        form = autoencoder.draw_form()
+        latents, hard = self.latents[form], self.hard[form]
+        rows = torch.randint(0, len(latents), (share,))
+        if progress > LATE and len(hard):
+            late = round(MORE * share)
+            rows[:late] = hard[torch.randint(0, len(hard), (late,))]
+        clean = latents[rows].float().to(self.plan.device)
+        ids = self.captions[form].draw(rows.tolist()).to(self.plan.device)
+        return velocity_loss(lambda noisy, times: self.model(noisy, times, ids), clean)

@@ -12,17 +12,16 @@ from transformers import CLIPTokenizer
 from training import card, contact, diffusion, parallel, tokenizer
 from training.plan import Plan
 
-DEFAULTS = {"width": 128, "height": 128, "steps": 20, "guidance": 2.5, "sampler": "DPM++ 2M", "strength": 0.5, "hires_strength": 0.3}
+DEFAULTS = {"width": 256, "height": 256, "steps": 20, "guidance": 2.5, "sampler": "DPM++ 2M", "strength": 0.5, "hires_strength": 0.3}
 
 
-def pipeline(plan: Plan) -> StableDiffusionPipeline:
-    """The model as it stands, from averaged weights. Raises FileNotFoundError before the diffusion stage's first save."""
-    words = CLIPTokenizer.from_pretrained(plan.work / "tokenizer")
-    both = parallel.restore(diffusion.Both(plan, words), plan.work / "diffusion.pt").eval()
+def pipeline(plan: Plan, stage: str = "diffusion") -> StableDiffusionPipeline:
+    """The model as `stage` has it, from averaged weights. Raises FileNotFoundError before that stage's first save."""
+    both = load_both(plan, stage)
     return StableDiffusionPipeline(
         vae=load_autoencoder(plan),
         text_encoder=both.text_encoder,
-        tokenizer=words,
+        tokenizer=CLIPTokenizer.from_pretrained(plan.work / "tokenizer"),
         unet=both.unet,
         scheduler=diffusion.make_scheduler(),
         safety_checker=None,
@@ -30,6 +29,12 @@ def pipeline(plan: Plan) -> StableDiffusionPipeline:
         image_encoder=None,
         requires_safety_checker=False,
     )
+
+
+def load_both(plan: Plan, stage: str = "diffusion") -> diffusion.Both:
+    """The text encoder and the UNet with the averaged weights of `stage`, finished or not."""
+    words = CLIPTokenizer.from_pretrained(plan.work / "tokenizer")
+    return parallel.restore(diffusion.Both(plan, words), plan.work / f"{stage}.pt").eval()
 
 
 def load_autoencoder(plan: Plan) -> AutoencoderKL:
@@ -44,23 +49,27 @@ def load_autoencoder(plan: Plan) -> AutoencoderKL:
 
 
 def write(plan: Plan) -> None:
-    """Replace the model in `plan.out` (other files there stay), then draw the contact sheet beside it."""
-    pipe = pipeline(plan)
-    draft = plan.out.with_name(plan.out.name + ".part")
+    """Replace the model in `plan.out` (other files there stay), then draw the contact sheets beside it."""
+    save(pipeline(plan), DEFAULTS, plan.out)
+    card.write(plan)
+    contact.draw(plan.out)
+
+
+def save(pipe: StableDiffusionPipeline, defaults: dict[str, object], out: Path) -> None:
+    """Replace the model in `out` (other files there stay) by `pipe` in half precision and what it draws best with."""
+    draft = out.with_name(out.name + ".part")
     shutil.rmtree(draft, ignore_errors=True)
     pipe.to(torch.float16).save_pretrained(draft, safe_serialization=True)
     tokenizer.save(pipe.tokenizer, draft / "tokenizer")
     _say_float32(draft / "text_encoder" / "config.json")
-    (draft / "defaults.json").write_text(json.dumps(DEFAULTS, indent=2) + "\n")
-    plan.out.mkdir(parents=True, exist_ok=True)
+    (draft / "defaults.json").write_text(json.dumps(defaults, indent=2) + "\n")
+    out.mkdir(parents=True, exist_ok=True)
     for part in draft.iterdir():
-        target = plan.out / part.name
+        target = out / part.name
         if target.is_dir():
             shutil.rmtree(target)
         os.replace(part, target)
     draft.rmdir()
-    card.write(plan)
-    contact.draw(plan.out, plan.out / "contact.png")
 
 
 def _say_float32(path: Path) -> None:

@@ -9,6 +9,8 @@ from PIL import Image
 from training import outline, scenes
 
 NEAR = 0.16  # how far from its spot, in widths of the picture, a shape's centre may lie
+OVER = 0.3  # two shapes whose centres are closer than this, in widths of the picture, lie over each other
+WITHIN = 0.1  # ... and closer than this, one is inside the other
 
 
 @dataclass(frozen=True)
@@ -33,13 +35,14 @@ class Share:
 
 
 def verdict(facts: dict, image: Image.Image, read: dict[str, str] | None = None) -> dict[str, bool]:
-    """Each point that the caption states, and whether the picture has it. `read` is the reader's answer, for a scene."""
-    points = {"shape": _shape, "pair": _pair}[facts["kind"]](facts, outline.read(image)) if read is None else _scene(facts, read)
+    """Each point that the caption states, and whether the picture has it. `read` is a reader's answer, for what is no flat shape."""
+    flat = {"shape": _shape, "pair": _pair, "count": _count}
+    points = flat[facts["kind"]](facts, image) if read is None else _answers(facts, read)
     points["all of it"] = all(points.values())
     return {f"{facts['kind']}: {name}": right for name, right in points.items()}
 
 
-def count(verdicts: Iterable[dict[str, bool]]) -> dict[str, Share]:
+def tally(verdicts: Iterable[dict[str, bool]]) -> dict[str, Share]:
     """The share of each point over many pictures."""
     totals: dict[str, Share] = {}
     for points in verdicts:
@@ -49,47 +52,101 @@ def count(verdicts: Iterable[dict[str, bool]]) -> dict[str, Share]:
     return totals
 
 
+OPPOSITE = {
+    "left of": "right of",
+    "right of": "left of",
+    "next to": "above",
+    "above": "below",
+    "below": "above",
+    "inside": "left of",
+    "in front of": "behind",
+    "behind": "in front of",
+}
+
+
 def swapped(facts: dict) -> dict:
-    """The same pair with the opposite relation: a picture of the one is wrong for the other."""
-    opposite = {"left of": "right of", "right of": "left of", "above": "below", "below": "above"}
-    return {**facts, "relation": opposite[facts["relation"]]}
+    """The same pair with another relation: a picture of the one is wrong for the other."""
+    return {**facts, "relation": OPPOSITE[facts["relation"]]}
 
 
-def _shape(facts: dict, seen: outline.Reading) -> dict[str, bool]:
-    asked = facts["objects"][0]
-    blob = seen.blobs[0] if seen.blobs else outline.Blob("", "", 9, 9, 0)
+def _shape(facts: dict, image: Image.Image) -> dict[str, bool]:
+    asked, seen = facts["objects"][0], outline.read(image)
+    blob = seen.blobs[0] if seen.blobs else None
     points = {
         "background": seen.background == facts["background"],
-        "colour": blob.colour == asked["colour"],
-        "shape": blob.shape == asked["shape"],
+        "colour": blob is not None and blob.colour == asked["colour"],
+        "shape": blob is not None and blob.shape == asked["shape"],
     }
     if asked["spot"]:
         x, y = scenes.SPOTS[asked["spot"]]
-        points["spot"] = abs(blob.x - x) < NEAR and abs(blob.y - y) < NEAR
+        points["spot"] = blob is not None and abs(blob.x - x) < NEAR and abs(blob.y - y) < NEAR
     return points
 
 
-def _pair(facts: dict, seen: outline.Reading) -> dict[str, bool]:
+def _pair(facts: dict, image: Image.Image) -> dict[str, bool]:
+    """Both are there: two patches of the colours asked for, and the shapes asked for, on whichever."""
     first, second = facts["objects"]
-    by_colour = {blob.colour: blob for blob in seen.blobs[1::-1]}
+    seen = outline.read(image)
+    by_colour = {blob.colour: blob for blob in seen.blobs[::-1]}  # the largest of each
     one, other = by_colour.get(first["colour"]), by_colour.get(second["colour"])
     found = one is not None and other is not None
+    shapes = (one.shape, other.shape) if found else ()
     return {
         "background": seen.background == facts["background"],
-        "both colours": found,
-        "both shapes": sorted(blob.shape for blob in seen.blobs[:2]) == sorted([first["shape"], second["shape"]]),
-        "colour on its shape": found and (one.shape, other.shape) == (first["shape"], second["shape"]),
-        "relation": found and _relation(one, other) == facts["relation"],
+        "both there": sorted(shapes) == sorted((first["shape"], second["shape"])),
+        "colours not swapped": shapes == (first["shape"], second["shape"]),
+        "relation": found and _holds(facts["relation"], one, other),
     }
 
 
-def _relation(one: outline.Blob, other: outline.Blob) -> str:
+def _holds(relation: str, one: outline.Blob, other: outline.Blob) -> bool:
     across, down = one.x - other.x, one.y - other.y
+    away = max(abs(across), abs(down))
+    if relation == "inside":
+        return away < WITHIN and one.area < other.area
+    if relation in ("in front of", "behind"):
+        lower = one if relation == "in front of" else other  # what is in front lies lower, and covers a part of the other
+        return away < OVER and lower.y == max(one.y, other.y) and one.touches(other)
+    if away < WITHIN:
+        return False
     if abs(across) > abs(down):
-        return "left of" if across < 0 else "right of"
-    return "above" if down < 0 else "below"
+        return relation == "next to" or relation == ("left of" if across < 0 else "right of")
+    return relation == ("above" if down < 0 else "below")
 
 
-def _scene(facts: dict, read: dict[str, str]) -> dict[str, bool]:
-    asked = ["subject", "place", "time", "weather"] + ["colour"] * bool(facts["colour"])
-    return {name: read[name] == facts[name] for name in asked}
+def _count(facts: dict, image: Image.Image) -> dict[str, bool]:
+    return {"number": outline.count(image) == facts["number"]}
+
+
+def _answers(facts: dict, read: dict[str, str]) -> dict[str, bool]:
+    """Of two subjects, the first named is the "subject", the other the "second"; they are right where they stand."""
+    right = {name: read[name] == wanted for name, wanted in labels(facts).items()}
+    if facts["kind"] == "duo":
+        names = ("subject", "second") if from_left(facts)[0] is facts["things"][0] else ("second", "subject")
+        said = dict(zip(("left", "right"), names)) | dict(zip(("left colour", "right colour"), (COLOUR_OF[name] for name in names)))
+        right = {said.get(name, name): value for name, value in right.items()}
+    return right
+
+
+COLOUR_OF = {"subject": "colour", "second": "second colour"}
+
+
+def labels(facts: dict) -> dict[str, str]:
+    """What can be read of a picture with these facts; what is not in it, or cannot be told, is left out."""
+    told = {"style": facts["style"]}
+    if facts["kind"] != "item":
+        told["place"] = facts["place"]
+    if facts["kind"] != "item" and facts["place"] not in scenes.FILLING:
+        told |= {"time": facts["time"], "weather": facts["weather"]}
+    if facts["kind"] == "duo":
+        for side, thing in zip(("left", "right"), from_left(facts)):
+            told |= {side: thing["subject"], f"{side} colour": thing["colour"]}
+    else:
+        told |= {"subject": facts["subject"], "colour": facts["colour"]}
+    return {name: value for name, value in told.items() if value or name == "style"}
+
+
+def from_left(facts: dict) -> list[dict]:
+    """A duo's two things as they stand; of two of which one is in front, the front one stands left."""
+    first, second = scenes.DUO[facts["relation"]]
+    return facts["things"] if first[0] < second[0] else facts["things"][::-1]

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 Colour = tuple[int, int, int]
 Points = Sequence[tuple[float, float]]
 
-SCALE = 4  # drawn this much larger, then averaged: smooth edges
+SCALE = 3  # drawn this much larger, then averaged: smooth edges
 
 LIT: Colour = (255, 224, 110)
 INK: Colour = (24, 24, 28)
@@ -44,12 +44,15 @@ def darker(colour: Colour, share: float = 0.25) -> Colour:
 
 
 class Pen:
-    """Draws on a square canvas. Points are (x, y) from 0 to 1, y downwards, carried through the frame set by `at`."""
+    """Draws on a page whose middle square, as wide as its shorter side, is (0, 0) to (1, 1), y downwards; a longer page goes on beyond it, to
+    `left`, `right`, `top` and `bottom`. Points are carried through the frame set by `at`."""
 
-    def __init__(self, size: int) -> None:
-        self.side = size * SCALE
-        self.image = Image.new("RGB", (self.side, self.side))
+    def __init__(self, width: int, height: int) -> None:
+        self.unit = min(width, height) * SCALE
+        self.image = Image.new("RGB", (width * SCALE, height * SCALE))
         self.draw = ImageDraw.Draw(self.image)
+        self.left, self.top = -(width * SCALE / self.unit - 1) / 2, -(height * SCALE / self.unit - 1) / 2
+        self.right, self.bottom = 1 - self.left, 1 - self.top
         self.tint = (1.0, 1.0, 1.0)
         self.at()
 
@@ -60,11 +63,18 @@ class Pen:
 
     def place(self, points: Points) -> list[tuple[float, float]]:
         x, y, across, along = self.frame
-        return [((x + u * across) * self.side, (y + v * along) * self.side) for u, v in points]
+        return [((x + u * across - self.left) * self.unit, (y + v * along - self.top) * self.unit) for u, v in points]
 
     def ink(self, colour: Colour) -> Colour:
         """The colour in this scene's light; lit windows shine by themselves."""
         return colour if colour == LIT else tinted(colour, self.tint)
+
+    def fill(self, colour: Colour, top: float | None = None) -> None:
+        """The whole page, or what is below `top`."""
+        self.at()
+        self.rect(
+            self.left, self.top if top is None else top, self.right - self.left, self.bottom - (self.top if top is None else top), colour
+        )
 
     def poly(self, points: Points, colour: Colour) -> None:
         self.draw.polygon(self.place(points), fill=self.ink(colour))
@@ -81,19 +91,25 @@ class Pen:
 
     def line(self, points: Points, width: float, colour: Colour) -> None:
         """A stroke with round ends and joints, `width` in units of the frame."""
-        placed, thick = self.place(points), abs(self.frame[2]) * width * self.side
+        placed, thick = self.place(points), abs(self.frame[2]) * width * self.unit
         ink = self.ink(colour)
         self.draw.line(placed, fill=ink, width=max(1, round(thick)), joint="curve")
         for x, y in placed:
             self.draw.ellipse((x - thick / 2, y - thick / 2, x + thick / 2, y + thick / 2), fill=ink)
 
     def gradient(self, top: Colour, bottom: Colour, v0: float, v1: float) -> None:
-        """Horizontal bands over the full width from v0 to v1."""
-        bands = max(2, round((v1 - v0) * 64))
+        """Horizontal bands over the full width from v0 to v1; what lies above them has the first colour."""
+        self.at()
+        bands = max(2, round((v1 - v0) * 48))
         for i in range(bands):
-            y0, y1 = v0 + (v1 - v0) * i / bands, v0 + (v1 - v0) * (i + 1) / bands
-            colour = mix(top, bottom, i / (bands - 1))
-            self.draw.rectangle((0, round(y0 * self.side), self.side, round(y1 * self.side)), fill=colour)
+            y0, y1 = (v0 + (v1 - v0) * step / bands for step in (i, i + 1))
+            self.rect(
+                self.left,
+                self.top if i == 0 else y0,
+                self.right - self.left,
+                y1 - (self.top if i == 0 else y0),
+                mix(top, bottom, i / (bands - 1)),
+            )
 
     def finish(self) -> Image.Image:
         return self.image.reduce(SCALE)

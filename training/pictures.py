@@ -1,4 +1,4 @@
-"""The training set: pictures and captions from the renderer, cached as one array of bytes and one list of words."""
+"""The training set: pictures and captions from the renderer, an array of bytes and a list of words for each form of page."""
 
 import json
 import os
@@ -8,45 +8,75 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 from tqdm import tqdm
 
 from training import scenes
 
 BLOCK = 250  # pictures a job renders
+SHARES = {"square": 0.76, "wide": 0.12, "tall": 0.12}  # of the pictures of a set
 
 
 def render(work: Path, name: str, count: int, seed: int, held_out: bool = False, workers: int = 2) -> None:
-    """Write `work/name.npy`, (count, SIZE, SIZE, 3) uint8, and `work/name.json`, a list of captions; keep what is there.
+    """Write `work/name-FORM.npy`, (N, H, W, 3) uint8, and `work/name-FORM.json`, a list of [caption, kind], for each form; keep what is there.
 
     The same seed gives the same pictures whatever the number of workers: each block has its own generator.
     """
+    for form, share in SHARES.items():
+        _render(work, f"{name}-{form}", max(1, round(share * count)), seed, held_out, workers, form)
+
+
+def _render(work: Path, name: str, count: int, seed: int, held_out: bool, workers: int, form: str) -> None:
     pixels, words = work / f"{name}.npy", work / f"{name}.json"
     if words.exists() and len(json.loads(words.read_text())) == count:
         return
     work.mkdir(parents=True, exist_ok=True)
-    shape = (count, scenes.SIZE, scenes.SIZE, 3)
-    array = np.lib.format.open_memmap(pixels, mode="w+", dtype=np.uint8, shape=shape)
-    captions: list[str] = []
+    width, height = scenes.FORMS[form]
+    array = np.lib.format.open_memmap(pixels, mode="w+", dtype=np.uint8, shape=(count, height, width, 3))
+    said: list[tuple[str, str]] = []
     starts = range(0, count, BLOCK)
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        jobs = [(seed, start, min(BLOCK, count - start), held_out) for start in starts]
+        jobs = [(seed, start, min(BLOCK, count - start), held_out, form) for start in starts]
         blocks = pool.map(_block, jobs)
         for start, (images, texts) in tqdm(zip(starts, blocks), f"rendering {name}", total=len(jobs), mininterval=5):
             array[start : start + len(images)] = images
-            captions += texts
+            said += texts
     array.flush()
     partial = words.with_suffix(".part")
-    partial.write_text(json.dumps(captions))
+    partial.write_text(json.dumps(said))
     os.replace(partial, words)  # the captions come last: their presence says that the pictures are complete
 
 
-def load(work: Path, name: str) -> tuple[np.ndarray, list[str]]:
-    """The pictures as a read-only memory map (N, H, W, 3) uint8, and their captions."""
-    return np.load(work / f"{name}.npy", mmap_mode="r"), json.loads((work / f"{name}.json").read_text())
+def pixels(work: Path, name: str, form: str = "square") -> np.ndarray:
+    """A form's pictures as a read-only memory map, (N, H, W, 3) uint8."""
+    return np.load(work / f"{name}-{form}.npy", mmap_mode="r")
 
 
-def _block(job: tuple[int, int, int, bool]) -> tuple[np.ndarray, list[str]]:
-    seed, start, count, held_out = job
-    rng = random.Random(f"{seed}-{held_out}-{start}")
-    drawn = [scenes.sample(rng, held_out=held_out) for _ in range(count)]
-    return np.stack([np.asarray(scene.image) for scene in drawn]), [scene.caption for scene in drawn]
+def words(work: Path, name: str, form: str = "square") -> tuple[list[str], list[str]]:
+    """A form's captions, and the kind of each."""
+    said = json.loads((work / f"{name}-{form}.json").read_text())
+    return [caption for caption, _ in said], [kind for _, kind in said]
+
+
+def _block(job: tuple[int, int, int, bool, str]) -> tuple[np.ndarray, list[tuple[str, str]]]:
+    seed, start, count, held_out, form = job
+    rng = random.Random(f"{seed}-{held_out}-{form}-{start}")
+    drawn = [scenes.sample(rng, held_out=held_out, form=form) for _ in range(count)]
+    return np.stack([np.asarray(scene.image) for scene in drawn]), [(scene.caption, str(scene.facts["kind"])) for scene in drawn]
+
+
+def some(count: int, seed: str, kinds: tuple[str, ...]) -> list[scenes.Scene]:
+    """Random renders of these kinds, half of them of combinations that no model is taught."""
+    rng = random.Random(seed)
+    return [scenes.sample(rng, held_out=rng.random() < 0.5, kind=rng.choice(kinds)) for _ in range(count)]
+
+
+def thumbnails(block: int, seed: int = 0) -> np.ndarray:
+    """(BLOCK, 32, 32, 3) float: a block of the training set's square pages, drawn again."""
+    rng = random.Random(f"{seed}-False-square-{block * BLOCK}")
+    return np.stack([thumbnail(scenes.sample(rng).image) for _ in range(BLOCK)])
+
+
+def thumbnail(image: Image.Image) -> np.ndarray:
+    """(32, 32, 3) float, 0 to 255."""
+    return np.asarray(image.resize((32, 32), Image.Resampling.BOX), np.float32)

@@ -11,14 +11,16 @@ import torch
 class Plan:
     """What to make and how long to take over it.
 
-    `minutes` is wall clock for the three trained stages together; rendering comes before and export after it.
+    `minutes` is wall clock for the three trained stages together; rendering comes before and export after it, the turbo after that.
     """
 
     work: Path = Path("build/training")
     out: Path = Path("webapp/builtin")
+    turbo_out: Path | None = None  # where the variant of four steps goes, if one is wanted
     minutes: float = 75.0
-    pictures: int = 48_000
+    pictures: int = 60_000
     held_out: int = 512
+    ways: int = 16_000  # of the finished model, from noise to a picture, for its turbo to learn
     seed: int = 0
     device: str = "cpu"
     workers: int = 2  # processes that share the gradients; 1 on a GPU
@@ -26,21 +28,22 @@ class Plan:
 
     autoencoder_channels: tuple[int, ...] = (24, 48, 96, 128)
     autoencoder_groups: int = 8
-    autoencoder_batch: int = 16  # in pictures of 64x64
-    unet_channels: tuple[int, ...] = (64, 128, 128)
+    autoencoder_batch: int = 8  # in pictures of 128x128
+    unet_channels: tuple[int, ...] = (32, 64, 128, 192)
     unet_groups: int = 16
     width: int = 128  # of the text encoder and the cross attention
-    text_layers: int = 2
+    text_layers: int = 3
     text_heads: int = 4
-    diffusion_batch: int = 48
+    diffusion_batch: int = 64
 
-    autoencoder_share: float = 0.23
-    diffusion_share: float = 0.69
-    decoder_share: float = 0.08
+    autoencoder_share: float = 0.15
+    diffusion_share: float = 0.80
+    decoder_share: float = 0.05
+    turbo_share: float = 0.08  # on top of the others
 
     def __post_init__(self) -> None:
-        if self.minutes <= 0 or self.pictures < 1 or self.workers < 1:
-            raise ValueError("minutes, pictures and workers must be positive")
+        if self.minutes <= 0 or min(self.pictures, self.ways, self.workers) < 1:
+            raise ValueError("minutes, pictures, ways and workers must be positive")
 
     def seconds(self, share: float) -> float:
         """The wall clock, in seconds, of a stage that has `share` (0..1) of the run."""

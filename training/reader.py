@@ -1,11 +1,12 @@
-"""A small network that reads scenes: subject, place, time, weather and the subject's colour, trained on the renderer.
+"""A small network that reads scenes: subjects, place, time, weather, style and colours, trained on the renderer.
 
 It also learns what an unreadable subject is, from pictures warped out of shape: a network that must always answer finds
 animals in any blob.
 """
 
 import functools
-import random
+from collections import Counter
+from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -18,7 +19,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from training import autoencoder, scenes
+from training import autoencoder, pictures, scenes, styles
+from training.judge import Share, labels
 from training.pen import COLOURS
 from training.places import PLACES
 from training.plan import mixed
@@ -27,57 +29,87 @@ from training.things import SUBJECTS
 UNREADABLE = "unreadable"
 HEADS = {
     "subject": [*SUBJECTS, *scenes.ALONE, UNREADABLE],
+    "colour": list(COLOURS),
+    "left": [*SUBJECTS, UNREADABLE],
+    "left colour": list(COLOURS),
+    "right": [*SUBJECTS, UNREADABLE],
+    "right colour": list(COLOURS),
     "place": list(PLACES),
     "time": list(scenes.TIMES),
     "weather": list(scenes.WEATHERS),
-    "colour": list(COLOURS),
+    "style": ["", *styles.STYLES],
 }
-WARPED = 0.2  # share of a batch warped out of shape
+KINDS = ("item", "duo", "scene", "scene")
+WARPED = 0.15  # share of a batch warped out of shape
+CODED = 4  # one picture in so many is also shown as the autoencoder gives it back
+ROUND = 5000  # renders a round, which a kill costs at most
 UNASKED = -100  # the label that costs nothing
+SIDE = 128  # pixels a side at which it looks
 
 
 class Reader(nn.Module):
-    """Pictures (B, 3, 128, 128) in -1..1 to one row of logits a head."""
+    """Pictures (B, 3, SIDE, SIDE) in -1..1 to one row of logits a head."""
 
-    def __init__(self, width: int = 24) -> None:
+    def __init__(self, width: int = 32) -> None:
         super().__init__()
-        layers: list[nn.Module] = [nn.AvgPool2d(2)]
+        layers: list[nn.Module] = []
         channels = 3
-        for step in range(4):
+        for step in range(5):
             wider = width * min(2**step, 6)
-            layers += [nn.Conv2d(channels, wider, 3, 1 + (step > 0), 1), nn.BatchNorm2d(wider), nn.ReLU()]
+            layers += [nn.Conv2d(channels, wider, 3, 2 if step else 1, 1), nn.BatchNorm2d(wider), nn.ReLU()]
             channels = wider
-        self.body = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(4), nn.Flatten())
-        self.heads = nn.ModuleDict({name: nn.Linear(channels * 16, len(choices)) for name, choices in HEADS.items()})
+        self.body = nn.Sequential(*layers, nn.Flatten())
+        self.heads = nn.ModuleDict({name: nn.Linear(channels * (SIDE // 16) ** 2, len(choices)) for name, choices in HEADS.items()})
 
     def forward(self, pictures: Tensor) -> dict[str, Tensor]:
         features = self.body(pictures)
         return {name: head(features) for name, head in self.heads.items()}
 
     @torch.no_grad()
-    def read(self, images: list[Image.Image]) -> list[dict[str, str]]:
-        """The likeliest answer of each head for each picture."""
+    def read(self, images: Iterable[Image.Image]) -> list[dict[str, str]]:
+        """The likeliest answer of each head for each square picture."""
         self.eval()
-        pixels = np.stack([np.asarray(image.convert("RGB")) for image in images])
-        answers = {name: logits.argmax(1).tolist() for name, logits in self(autoencoder.to_tensor(pixels)).items()}
-        return [{name: HEADS[name][answers[name][row]] for name in HEADS} for row in range(len(images))]
+        read = []
+        for image in images:
+            answers = self(autoencoder.to_tensor(small(image)[None]))
+            read.append({name: HEADS[name][int(logits[0].argmax())] for name, logits in answers.items()})
+        return read
 
 
-def get(path: Path, coder: AutoencoderKL, count: int = 5000, steps: int = 1200) -> Reader:
-    """The reader at `path`, trained and kept there if it is missing; `coder` shows it what decoded pictures look like."""
+def small(image: Image.Image) -> np.ndarray:
+    """(SIDE, SIDE, 3) uint8: what the reader looks at."""
+    return np.asarray(image.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BOX))
+
+
+def get(path: Path, coder: AutoencoderKL, rounds: int = 12) -> Reader:
+    """The reader at `path`, trained and kept there as far as it is missing; `coder` shows it what decoded pictures look like."""
     reader = Reader()
-    if path.exists():
-        reader.load_state_dict(torch.load(path, weights_only=True))
-        return reader
-    torch.manual_seed(1)
-    drawn = _draw(count)
-    pixels = np.stack([np.asarray(scene.image) for scene in drawn])
-    labels = {name: torch.tensor([_label(name, scene.facts) for scene in drawn]) for name in HEADS}
-    coded = [round_trip(coder, part) for part in tqdm(np.array_split(pixels[: count // 4], -(-count // 128)), "decoding for the reader")]
-    _fit(reader, np.concatenate([pixels, *coded]), {name: torch.cat([ids, ids[: count // 4]]) for name, ids in labels.items()}, steps)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    torch.save(reader.state_dict(), path)
+    state = torch.load(path, weights_only=True) if path.exists() else {"rounds": 0}
+    if state["rounds"]:
+        reader.load_state_dict(state["reader"])
+    optimiser = torch.optim.AdamW(reader.parameters(), lr=1e-3, weight_decay=0.02)
+    if "optimiser" in state:
+        optimiser.load_state_dict(state["optimiser"])
+    for number in range(state["rounds"], rounds):
+        torch.manual_seed(number)
+        pixels, ids = _show(_draw(number), coder)
+        for group in optimiser.param_groups:
+            group["lr"] = 1e-3 * min(1.0, 2 * (rounds - number) / rounds)
+        _fit(reader, optimiser, pixels, ids, epochs=3)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.save({"rounds": number + 1, "reader": reader.state_dict(), "optimiser": optimiser.state_dict()}, path)
     return reader
+
+
+def accuracy(reader: Reader, drawn: list[scenes.Scene]) -> dict[str, Share]:
+    """How often each head is right on renders."""
+    right: Counter[str] = Counter()
+    asked: Counter[str] = Counter()
+    for scene, read in zip(drawn, reader.read(scene.image for scene in drawn)):
+        for name, value in labels(scene.facts).items():
+            asked[name] += 1
+            right[name] += read[name] == value
+    return {name: Share(right[name], asked[name]) for name in HEADS if asked[name]}
 
 
 @torch.no_grad()
@@ -96,39 +128,43 @@ def warp(pictures: Tensor, reach: float = 0.22) -> Tensor:
     return F.grid_sample(pictures, plain + reach * field, padding_mode="reflection", align_corners=False)
 
 
-def _fit(reader: Reader, pixels: np.ndarray, labels: dict[str, Tensor], steps: int, batch: int = 48) -> None:
-    optimiser = torch.optim.AdamW(reader.parameters(), lr=2e-3, weight_decay=0.02)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 3e-3, steps)
-    warped = int(batch * WARPED)
+def _show(drawn: list[scenes.Scene], coder: AutoencoderKL) -> tuple[np.ndarray, dict[str, Tensor]]:
+    """The renders as the reader sees them, a share of them once more as decoded, and the number of each head's answer."""
+    images = [scene.image for scene in drawn]
+    parts = [np.stack([np.asarray(image) for image in images[at : at + 16]]) for at in range(0, len(images) // CODED, 16)]
+    coded = [
+        Image.fromarray(pixels) for part in tqdm(parts, "decoding for the reader", mininterval=10) for pixels in round_trip(coder, part)
+    ]
+    told = [labels(scene.facts) for scene in drawn]
+    told += told[: len(coded)]
+    ids = {name: torch.tensor([choices.index(one[name]) if name in one else UNASKED for one in told]) for name, choices in HEADS.items()}
+    return np.stack([small(image) for image in images + coded]), ids
+
+
+def _fit(
+    reader: Reader, optimiser: torch.optim.Optimizer, pixels: np.ndarray, ids: dict[str, Tensor], epochs: int, batch: int = 50
+) -> None:
     reader.train()
-    for _ in tqdm(range(steps), "training the reader", mininterval=5):
-        rows = torch.randint(0, len(pixels), (batch,))
-        pictures = autoencoder.to_tensor(pixels[rows.numpy()])
-        pictures = torch.roll(pictures, torch.randint(-3, 4, (2,)).tolist(), (2, 3)) + 0.03 * torch.randn_like(pictures)
-        pictures = torch.cat([warp(pictures[:warped]), pictures[warped:]]).contiguous(memory_format=torch.channels_last)
-        targets = {name: ids[rows] for name, ids in labels.items()}
-        for name, ids in targets.items():
-            ids[:warped] = HEADS[name].index(UNREADABLE) if name == "subject" else UNASKED
-        with mixed("cpu"):
-            answers = reader(pictures)
-        loss = sum(F.cross_entropy(answers[name].float(), ids, ignore_index=UNASKED) for name, ids in targets.items() if (ids >= 0).any())
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        schedule.step()
+    for _ in range(epochs):
+        for rows in tqdm(torch.randperm(len(pixels)).split(batch), "training the reader", mininterval=10):
+            shown = autoencoder.to_tensor(pixels[rows.numpy()])
+            shown = torch.roll(shown, torch.randint(-3, 4, (2,)).tolist(), (2, 3)) + 0.03 * torch.randn_like(shown)
+            warped = int(len(rows) * WARPED)
+            shown = torch.cat([warp(shown[:warped]), shown[warped:]]).contiguous(memory_format=torch.channels_last)
+            targets = {name: answers[rows] for name, answers in ids.items()}
+            for name, answers in targets.items():
+                lost = HEADS[name].index(UNREADABLE) if UNREADABLE in HEADS[name] else UNASKED
+                answers[:warped] = torch.where(answers[:warped] == UNASKED, UNASKED, lost)
+            with mixed("cpu"):
+                read = reader(shown)
+            loss = sum(F.cross_entropy(read[name].float(), at, ignore_index=UNASKED) for name, at in targets.items() if (at >= 0).any())
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
 
 
-def _label(name: str, facts: dict[str, object]) -> int:
-    return HEADS[name].index(str(facts[name])) if facts[name] else UNASKED
-
-
-def _draw(count: int) -> list[scenes.Scene]:
-    """Scenes of all combinations, half of them among those the model never saw."""
+def _draw(number: int) -> list[scenes.Scene]:
+    """A round's renders, of all combinations."""
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
-        blocks = pool.map(functools.partial(_some, count // 20), range(20))
+        blocks = pool.map(functools.partial(pictures.some, ROUND // 20, kinds=KINDS), (f"reader-{number}-{block}" for block in range(20)))
         return [scene for block in blocks for scene in block]
-
-
-def _some(count: int, seed: int) -> list[scenes.Scene]:
-    rng = random.Random(f"reader-{seed}")
-    return [scenes.sample(rng, held_out=rng.random() < 0.5, kind="scene") for _ in range(count)]

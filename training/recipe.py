@@ -2,11 +2,12 @@
 
 import functools
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from transformers import CLIPTokenizer
 
-from training import autoencoder, diffusion, export, parallel, pictures, tokenizer
+from training import autoencoder, diffusion, export, parallel, pictures, tokenizer, turbo
 from training.plan import Plan
 
 
@@ -18,6 +19,10 @@ def run(plan: Plan) -> None:
     train_decoder(plan)
     export.write(plan)
     print(f"the model is in {plan.out}")
+    if plan.turbo_out:
+        train_turbo(plan)
+        turbo.write(plan, plan.turbo_out)
+        print(f"its turbo is in {plan.turbo_out}")
 
 
 def prepare(plan: Plan) -> None:
@@ -27,9 +32,7 @@ def prepare(plan: Plan) -> None:
     pictures.render(plan.work, "held_out", plan.held_out, plan.seed, held_out=True, workers=cores)
     folder = plan.work / "tokenizer"
     if not (folder / "merges.txt").exists():
-        _, captions = pictures.load(plan.work, "train")
-        words = {word for caption in captions for word in caption.split()}
-        tokenizer.save(tokenizer.build([*words, *pictures.scenes.vocabulary()]), folder)
+        tokenizer.save(tokenizer.build(pictures.scenes.vocabulary()), folder)
     CLIPTokenizer.from_pretrained(folder)
 
 
@@ -40,9 +43,8 @@ def train_autoencoder(plan: Plan) -> None:
     folder = plan.work / "autoencoder"
     if not (folder / "config.json").exists():
         model = parallel.restore(autoencoder.make(plan), checkpoint).eval().to(plan.device)
-        pixels, _ = pictures.load(plan.work, "train")
-        held_out, _ = pictures.load(plan.work, "held_out")
-        autoencoder.whiten(model, pixels[:2000], plan.device)
+        held_out = pictures.pixels(plan.work, "held_out")
+        autoencoder.whiten(model, pictures.pixels(plan.work, "train")[:2000], plan.device)
         _note(plan, autoencoder_db=autoencoder.decibels(model, held_out, plan.device))
         model.save_pretrained(folder)
     autoencoder.cache(folder, plan.work, plan.device, plan.workers)
@@ -59,9 +61,16 @@ def train_decoder(plan: Plan) -> None:
     checkpoint, folder = plan.work / "decoder.pt", plan.work / "autoencoder"
     task = functools.partial(autoencoder.DecoderOnly, plan, folder)
     parallel.train(task, _settings(plan, "decoder", checkpoint, plan.decoder_share))
-    held_out, _ = pictures.load(plan.work, "held_out")
+    held_out = pictures.pixels(plan.work, "held_out")
     model = export.load_autoencoder(plan).to(plan.device)
     _note(plan, decoder_db=autoencoder.decibels(model, held_out, plan.device))
+
+
+def train_turbo(plan: Plan) -> None:
+    """Record the finished model's ways and teach its turbo to walk them."""
+    turbo.record(plan)
+    settings = _settings(plan, "turbo", plan.work / "turbo.pt", plan.turbo_share)
+    parallel.train(functools.partial(turbo.Distilling, plan), replace(settings, rate=turbo.RATE))
 
 
 def _settings(plan: Plan, name: str, checkpoint: Path, share: float) -> parallel.Settings:

@@ -1,98 +1,217 @@
 """What the built-in model learns from: scenes made up at random, each with a picture, a caption in plain words and the facts behind
-both. A share of all combinations of colour, shape and place is held out, so that a score can tell learning from remembering."""
+both. A share of all combinations is held out, so that a score can tell learning from remembering."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from random import Random
 from zlib import crc32
 
 from PIL import Image
 
-from training.pen import COLOURS, Colour, Pen, mix, tinted
-from training.places import GRASS, PLACES, SNOW, WATER
-from training.things import ANIMALS, SHAPES, SUBJECTS, USUAL
+from training import styles
+from training.pen import COLOURS, Colour, Pen, mix
+from training.places import FILLING, PLACES, WATER, draw_fall, draw_sky
+from training.things import ANIMALS, BUILDINGS, GROWN, OBJECTS, SHAPES, SUBJECTS, USUAL, VEHICLES
 
-SIZE = 128  # pixels a side
-
-KINDS = {"shape": 0.22, "pair": 0.16, "scene": 0.62}
+FORMS = {"square": (256, 256), "wide": (320, 192), "tall": (192, 320)}  # pixels, width and height
+KINDS = {"shape": 0.12, "pair": 0.16, "count": 0.08, "item": 0.14, "duo": 0.12, "scene": 0.38}
 HELD_OUT = 8  # one combination in so many is never trained on
 
 # -- the words -------------------------------------------------------------------------------------------------------------
 
-SIZES = {"small": 0.13, "": 0.22, "large": 0.32}  # radius of a single shape, in widths of the picture
+SIZES = {"small": 0.13, "": 0.22, "large": 0.32}  # radius of a single shape, in widths of the page
+SIZE_WORDS = {"small": ("small", "little", "tiny"), "": ("",), "large": ("large", "big", "huge")}
 SPOTS = {
     "": (0.5, 0.5),
     "on the left": (0.24, 0.5),
     "on the right": (0.76, 0.5),
     "at the top": (0.5, 0.24),
     "at the bottom": (0.5, 0.76),
-    "in the top left corner": (0.22, 0.22),
-    "in the top right corner": (0.78, 0.22),
-    "in the bottom left corner": (0.22, 0.78),
-    "in the bottom right corner": (0.78, 0.78),
+    "in the top left corner": (0.24, 0.24),
+    "in the top right corner": (0.76, 0.24),
+    "in the bottom left corner": (0.24, 0.76),
+    "in the bottom right corner": (0.76, 0.76),
 }
-RELATIONS = {  # how one says it -> where the first stands, seen from the second
-    "left of": (-1, 0),
-    "right of": (1, 0),
-    "above": (0, -1),
-    "below": (0, 1),
+RELATIONS = {  # how one says it -> centre and radius of the first, centre and radius of the second, which is drawn first
+    "left of": ((0.26, 0.5, 0.17), (0.74, 0.5, 0.17)),
+    "right of": ((0.74, 0.5, 0.17), (0.26, 0.5, 0.17)),
+    "above": ((0.5, 0.26, 0.17), (0.5, 0.74, 0.17)),
+    "below": ((0.5, 0.74, 0.17), (0.5, 0.26, 0.17)),
+    "next to": ((0.3, 0.5, 0.17), (0.7, 0.5, 0.17)),
+    "inside": ((0.5, 0.5, 0.13), (0.5, 0.5, 0.36)),
+    "in front of": ((0.42, 0.58, 0.2), (0.6, 0.4, 0.24)),
+    "behind": ((0.6, 0.4, 0.24), (0.42, 0.58, 0.2)),
 }
-PREFIXES = ("",) * 6 + ("a picture of ", "an image of ", "a drawing of ", "a photo of ", "an illustration of ", "a realistic image of ")
+SAID = {
+    "left of": ("left of", "to the left of"),
+    "right of": ("right of", "to the right of"),
+    "below": ("below", "under"),
+    "next to": ("next to", "beside", "and"),
+    "inside": ("inside", "in"),
+}
+SOLID = ("circle", "square", "heart", "diamond")  # there is room inside
+NUMBERS = {1: ("a", "one"), 2: ("two",), 3: ("three",)}
+PLACED = {1: [(0.5, 0.5)], 2: [(0.29, 0.5), (0.71, 0.5)], 3: [(0.5, 0.27), (0.27, 0.72), (0.73, 0.72)]}
+PREFIXES = ("",) * 7 + (
+    "a picture of ",
+    "an image of ",
+    "a drawing of ",
+    "an illustration of ",
+    "draw ",
+    "show me ",
+    "i want ",
+    "there is ",
+)
+EXTRA = ("", "", "", "", "beautiful", "cute", "nice", "lovely")  # words that ask for nothing
+
+_PRESETS = {style["name"]: style["prompt"] for style in json.loads((Path(__file__).parent.parent / "webapp/styles.json").read_text())}
+STYLE_WORDS = {  # {} is what is shown; the last of each is what the app's own style of that name adds
+    "": ("{}", "{}", "{}", "{}", "{}", "{}", "{}", "a cartoon of {}", "{}, cartoon style", _PRESETS["Cartoon"]),
+    "pixel art": ("pixel art of {}", "{} in pixel art", "{}, pixel art style", _PRESETS["Pixel art"]),
+    "pencil": ("a pencil sketch of {}", "a sketch of {}", "{}, pencil drawing", _PRESETS["Pencil sketch"]),
+    "watercolour": ("a watercolour painting of {}", "a watercolour of {}", "{} in watercolour", _PRESETS["Watercolour"]),
+    "neon": ("{} in neon", "{}, neon lights", "{}, cyberpunk", _PRESETS["Cyberpunk"]),
+    "fantasy": ("{}, fantasy art", "a fantasy picture of {}", "{} in a fantasy world", _PRESETS["Fantasy"]),
+    "abstract": ("abstract art of {}", "{}, abstract", "an abstract painting of {}", _PRESETS["Abstract"]),
+    "realism": (
+        "a realistic image of {}",
+        "a photo of {}",
+        "{}, realistic",
+        "a photograph of {}",
+        _PRESETS["Realism"],
+        _PRESETS["Photograph"],
+    ),
+}
+COLOURLESS = ("pencil", "neon")  # no colour can be told in these
+
 WHERE = {
     "sea": ("on the sea", "at sea", "on the ocean", "on the water"),
-    "underwater": ("in the sea", "under the sea", "under water", "in the ocean", "in the water"),
-    "beach": ("on the beach", "by the beach", "on a beach", "by the sea", "at the beach"),
+    "beach": ("on the beach", "by the beach", "on a beach", "at the beach", "by the sea"),
     "island": ("on an island", "on a small island", "on the island"),
     "mountains": ("in the mountains", "in front of mountains", "near the mountains"),
     "forest": ("in the forest", "in a forest", "in the woods"),
     "desert": ("in the desert", "in a desert"),
     "city": ("in the city", "in a city", "in town"),
-    "new york": ("in new york", "in new york city"),
+    "field": ("in a field", "on the grass", "in a meadow"),
     "hill": ("on a hill", "on the hill", "on top of a hill"),
-    "field": ("in a field", "on the grass", "in a meadow", "in the garden"),
+    "lake": ("by the lake", "at a lake", "by a lake"),
+    "village": ("in the village", "in a village"),
+    "garden": ("in the garden", "in a garden"),
+    "street": ("in the street", "on the street", "on the road"),
+    "farm": ("on a farm", "on the farm"),
+    "jungle": ("in the jungle", "in a jungle"),
+    "underwater": ("under water", "under the sea", "in the sea", "in the water"),
+    "space": ("in space", "in outer space", "among the stars"),
+    "room": ("in a room", "in the room", "at home", "indoors"),
+    "new york": ("in new york", "in new york city"),
+    "edinburgh castle": ("at edinburgh castle", "in edinburgh", "in front of edinburgh castle"),
+    "paris": ("in paris", "at the eiffel tower", "in front of the eiffel tower"),
+    "london": ("in london", "at big ben", "in front of big ben"),
+    "mount fuji": ("at mount fuji", "in front of mount fuji", "in japan"),
+    "egypt": ("in egypt", "at the pyramids", "in front of the pyramids"),
 }
 ALONE = {
-    "sea": ("the sea", "the ocean", "a sea"),
+    "sea": ("the sea", "the ocean"),
     "beach": ("a beach", "the beach", "a sandy beach"),
     "island": ("an island", "a small island", "a tropical island"),
     "mountains": ("mountains", "the mountains", "a mountain landscape"),
     "forest": ("a forest", "the forest", "the woods"),
     "desert": ("a desert", "the desert"),
     "city": ("a city", "the city", "a city skyline"),
-    "new york": ("new york", "new york city", "the skyline of new york"),
-    "edinburgh castle": ("edinburgh castle", "edinburgh castle", "the castle of edinburgh"),
-    "hill": ("a hill", "a green hill"),
     "field": ("a field", "a meadow"),
+    "hill": ("a hill", "a green hill"),
+    "lake": ("a lake", "the lake"),
+    "village": ("a village", "a small village"),
+    "garden": ("a garden", "the garden"),
+    "street": ("a street", "a road"),
+    "farm": ("a farm", "the farm"),
+    "jungle": ("a jungle", "the jungle"),
+    "underwater": ("under water", "under the sea"),
+    "space": ("space", "outer space", "a planet in space"),
+    "room": ("a room", "a room at home"),
+    "new york": ("new york", "new york city", "the skyline of new york"),
+    "edinburgh castle": ("edinburgh castle", "edinburgh", "the castle of edinburgh"),
+    "paris": ("paris", "the eiffel tower", "the eiffel tower in paris"),
+    "london": ("london", "big ben", "big ben in london"),
+    "mount fuji": ("mount fuji", "mount fuji in japan"),
+    "egypt": ("egypt", "the pyramids", "the pyramids of egypt"),
 }
-LAND = ("beach", "island", "mountains", "forest", "desert", "city", "hill", "field")
-HOMES = {
-    **{animal: (*LAND, "new york") for animal in ANIMALS},
+VIEWS = ("new york", "edinburgh castle", "paris", "london", "mount fuji", "egypt")
+LAND = (
+    "beach",
+    "island",
+    "mountains",
+    "forest",
+    "desert",
+    "city",
+    "field",
+    "hill",
+    "lake",
+    "village",
+    "garden",
+    "street",
+    "farm",
+    "jungle",
+)
+ROADS = ("street", "city", "village", "beach", "desert", "mountains", "new york", "paris", "london", "field")
+OPEN = ("field", "hill", "beach", "island", "mountains", "desert", "lake", "village", "farm", "paris", "egypt")
+HOMES = {  # the first two are where it is when nothing is said
+    **dict.fromkeys(ANIMALS, ("garden", "field", *LAND, "room", *VIEWS)),
+    **dict.fromkeys(BUILDINGS, ("hill", "field", "beach", "island", "mountains", "forest", "desert", "lake", "village", "farm", "jungle")),
+    **dict.fromkeys(VEHICLES, ("street", "city", *ROADS)),
+    **dict.fromkeys(GROWN, ("garden", "field", *LAND)),
+    **dict.fromkeys(OBJECTS, ("room", "garden", "beach", "field", "street", "forest", "desert", "hill", "space")),
     "fish": ("underwater",),
-    "house": LAND,
-    "castle": LAND,
-    "lighthouse": ("sea", "beach", "island", "mountains", "hill"),
-    "boat": ("sea", "sea", "beach", "island"),
-    "tree": ("hill", "field", "beach", "city", "mountains"),
+    "whale": ("underwater", "sea"),
+    "turtle": ("beach", "underwater", "island", "garden", "lake", "jungle", "room"),
+    "penguin": ("beach", "mountains", "island", "lake", "field", "city", "room", "new york"),
+    "lighthouse": ("beach", "island", "sea", "hill", "mountains"),
+    "boat": ("sea", "lake"),
+    "train": ("field", "mountains", "desert", "village", "farm", "city"),
+    "rocket": ("space", "desert", "field", "city", "beach", "hill"),
+    "balloon": OPEN,
+    "plane": (*OPEN, "city", "new york"),
+    "cactus": ("desert", "garden", "room", "egypt"),
+    "robot": ("city", "street", "room", "space", "desert", "garden", "new york", "london"),
+    "snowman": ("field", "hill", "mountains", "village", "garden"),
+    "kite": OPEN,
 }
-DEFAULT_HOME = {"castle": "hill", "tree": "hill", "lighthouse": "sea", "boat": "sea", "fish": "underwater"}  # else the field
+FLYING = ("balloon", "plane", "kite", "butterfly", "bird")
+AFLOAT, SHORE = ("boat", "duck", "whale", "fish", "balloon", "plane"), 0.94  # who is on the lake; all others stand on this side of it
+COUNTED = (*SHAPES, "apple", "fish", "house", "tree", "ball", "flower", "mushroom", "cat", "bird", "pumpkin")
+ODD_PLURALS = {"fish": "fish", "butterfly": "butterflies", "bus": "buses", "cross": "crosses"}
+
 TIMES = {
-    "day": ("",) * 5 + ("during the day", "on a sunny day", "in the daytime"),
-    "sunset": ("at sunset", "at sunset", "during sunset", "in the evening"),
-    "night": ("at night", "at night", "by night", "under the moon"),
+    "day": ("",) * 5 + ("by day", "in the daytime", "at noon"),
+    "dawn": ("at dawn", "at sunrise", "in the early morning"),
+    "sunset": ("at sunset", "in the evening", "at dusk"),
+    "night": ("at night", "by night", "under the moon", "in the moonlight", "under the stars"),
 }
 WEATHERS = {
-    "clear": ("",),
+    "clear": ("",) * 6 + ("on a sunny day", "in the sunshine", "under a clear sky"),
+    "cloudy": ("under a cloudy sky", "on a cloudy day", "under grey clouds"),
     "rain": ("in the rain", "on a rainy day", "in heavy rain"),
-    "storm": ("in a storm", "during a storm", "in stormy weather"),
-    "snow": ("in the snow", "in winter", "on a snowy day"),
+    "storm": ("in a storm", "in a thunderstorm", "with lightning"),
+    "snow": ("in the snow", "while it snows", "in falling snow"),
+    "fog": ("in the fog", "in the mist", "on a foggy day"),
 }
-ADJECTIVES = {"storm": "stormy", "snow": "snowy", "rain": "rainy"}  # "a stormy island"
+SEASONS = {
+    "": ("",),
+    "spring": ("in spring", "in the spring"),
+    "summer": ("in summer", "in the summer"),
+    "autumn": ("in autumn", "in the autumn"),
+    "winter": ("in winter", "in the winter"),
+}
+ADJECTIVES = {"rain": "rainy", "storm": "stormy", "snow": "snowy", "fog": "foggy", "cloudy": "cloudy"}  # "a stormy island"
 
 
 @dataclass(frozen=True)
 class Scene:
-    """A caption, what is true of the picture, and the picture (SIZE x SIZE, RGB)."""
+    """A caption, what is true of the picture, and the picture (RGB, of its form's size)."""
 
     caption: str
     facts: dict[str, object]
@@ -103,18 +222,23 @@ def held_out(*combination: str) -> bool:
     return crc32("|".join(combination).encode()) % HELD_OUT == 0
 
 
-def sample(rng: Random, held_out: bool = False, kind: str | None = None) -> Scene:
+def sample(rng: Random, held_out: bool = False, kind: str | None = None, form: str = "square") -> Scene:
     """A random scene of `kind` (any if None): of a combination never trained on if `held_out`, else of the others."""
     kind = kind or rng.choices(list(KINDS), list(KINDS.values()))[0]
     while True:
         facts = INVENT[kind](rng)
         if facts["held_out"] == held_out:
             break
+    facts["form"] = form
     return Scene(say(facts, rng), facts, draw(facts, rng))
 
 
 def article(words: str) -> str:
-    return ("an " if words[0] in "aeio" else "a ") + words  # no word here begins with a spoken "yu"
+    return ("an " if words[0] in "aeio" or words.startswith("umbrella") else "a ") + words  # no other word here begins so
+
+
+def plural(word: str) -> str:
+    return ODD_PLURALS.get(word, word + "s")
 
 
 def join(*words: str) -> str:
@@ -133,7 +257,11 @@ def described(phrase: str, adjective: str) -> str:
     return " ".join(words)
 
 
-# -- shapes ----------------------------------------------------------------------------------------------------------------
+def _style(rng: Random) -> str:
+    return rng.choices(["", *styles.STYLES], [9, *(1,) * len(styles.STYLES)])[0]
+
+
+# -- flat shapes, counted things, single things ------------------------------------------------------------------------------
 
 
 def invent_shape(rng: Random) -> dict[str, object]:
@@ -152,220 +280,247 @@ def invent_shape(rng: Random) -> dict[str, object]:
 
 def invent_pair(rng: Random) -> dict[str, object]:
     first, second, background = rng.sample(list(COLOURS), 3)
-    one, other = rng.sample(list(SHAPES), 2)
     relation = rng.choice(list(RELATIONS))
-    sizes = rng.choice([("", ""), ("", ""), ("small", ""), ("", "small"), ("small", "small")])
-    objects = [{"shape": s, "colour": c, "size": z} for s, c, z in zip((one, other), (first, second), sizes)]
+    other = rng.choice(SOLID if relation == "inside" else list(SHAPES))
+    one = rng.choice([shape for shape in SHAPES if shape != other])
+    objects = [{"shape": s, "colour": c} for s, c in ((one, first), (other, second))]
     out = held_out(one, first, relation, other) or held_out(other, second, relation, one)
     return {"kind": "pair", "background": background, "objects": objects, "relation": relation, "held_out": out}
 
 
-def say_shape(facts: dict, rng: Random) -> str:
-    names = [article(join(o["size"], o["colour"], o["shape"])) for o in facts["objects"]]
-    if facts["kind"] == "pair":
-        to_the = "to the " if facts["relation"] in ("left of", "right of") and rng.random() < 0.4 else ""
-        middle = f"{names[0]} {to_the}{facts['relation']} {names[1]}"
+def invent_count(rng: Random) -> dict[str, object]:
+    colour, background = rng.sample(list(COLOURS), 2)
+    thing, number = rng.choice(COUNTED), rng.choice([1, 2, 3])
+    out = held_out(thing, colour, str(number))
+    return {"kind": "count", "background": background, "thing": thing, "colour": colour, "number": number, "held_out": out}
+
+
+def invent_item(rng: Random) -> dict[str, object]:
+    subject, style = rng.choice(list(SUBJECTS)), _style(rng)
+    colour, background = rng.sample(list(COLOURS), 2)
+    if rng.random() < 0.3 or style in COLOURLESS:
+        colour = ""
+    out = held_out(subject, colour or "usual", background) or (bool(style) and held_out(subject, style, "alone"))
+    return {"kind": "item", "subject": subject, "colour": colour, "background": background, "style": style, "held_out": out}
+
+
+def say_flat(facts: dict, rng: Random) -> str:
+    kind, background = facts["kind"], facts["background"]
+    if kind == "count":
+        number, colour, thing = facts["number"], facts["colour"], facts["thing"]
+        many = article(f"{colour} {thing}") if number == 1 and rng.random() < 0.5 else f"one {colour} {thing}"
+        middle = many if number == 1 else f"{rng.choice(NUMBERS[number])} {colour} {plural(thing)}"
+    elif kind == "item":
+        middle = article(join(facts["colour"], facts["subject"]))
     else:
-        middle = join(names[0], facts["objects"][0]["spot"])
-    if facts["background"] == "white" and rng.random() < 0.4:
+        names = [article(join(rng.choice(SIZE_WORDS[o.get("size", "")]), o["colour"], o["shape"])) for o in facts["objects"]]
+        middle = join(names[0], facts["objects"][0].get("spot", ""))
+        if kind == "pair":
+            middle = f"{names[0]} {rng.choice(SAID.get(facts['relation'], (facts['relation'],)))} {names[1]}"
+    if background == "white" and kind != "item" and rng.random() < 0.3:
         return middle
-    ground = f"on {article(facts['background'])} background" if rng.random() < 0.8 else f"on {facts['background']}"
+    ground = f"on {article(background)} background" if rng.random() < 0.8 else f"on {background}"
     return f"{middle} {ground}"
 
 
-def draw_shape(facts: dict, rng: Random) -> Image.Image:
-    pen = Pen(SIZE)
+def draw_flat(facts: dict, rng: Random) -> Image.Image:
+    pen = Pen(*FORMS[facts.get("form", "square")])
     ground = COLOURS[facts["background"]]
-    pen.rect(0, 0, 1, 1, ground)
+    pen.fill(ground)
+
+    def put(name: str, colour: Colour, x: float, y: float, radius: float) -> None:
+        x, y, radius = x + rng.uniform(-0.02, 0.02), y + rng.uniform(-0.02, 0.02), radius * rng.uniform(0.94, 1.06)
+        if name in SHAPES:
+            SHAPES[name](pen.at(x, y, radius), colour, ground)
+        else:
+            SUBJECTS[name](pen.at(x, y + radius, radius, up=True), colour, False)
+
     if facts["kind"] == "pair":
-        across, down = RELATIONS[facts["relation"]]
-        places = [(0.5 + across * 0.24, 0.5 + down * 0.24), (0.5 - across * 0.24, 0.5 - down * 0.24)]
-        radii = [{"small": 0.11, "": 0.17}[o["size"]] for o in facts["objects"]]
+        for item, (x, y, radius) in [*zip(facts["objects"], RELATIONS[facts["relation"]])][:: -1 if facts["relation"] != "behind" else 1]:
+            put(item["shape"], COLOURS[item["colour"]], x, y, radius)
+    elif facts["kind"] == "count":
+        for x, y in PLACED[facts["number"]]:
+            put(facts["thing"], COLOURS[facts["colour"]], x, y, 0.16)
+    elif facts["kind"] == "item":
+        put(facts["subject"], COLOURS[facts["colour"]] if facts["colour"] else USUAL[facts["subject"]], 0.5, 0.5, 0.34)
     else:
-        places = [SPOTS[facts["objects"][0]["spot"]]]
-        radii = [SIZES[facts["objects"][0]["size"]]]
-        if facts["objects"][0]["spot"]:
-            radii = [min(radii[0], 0.17)]
-    for item, (x, y), radius in zip(facts["objects"], places, radii):
-        pen.at(x + rng.uniform(-0.03, 0.03), y + rng.uniform(-0.03, 0.03), radius * rng.uniform(0.92, 1.08))
-        SHAPES[item["shape"]](pen, COLOURS[item["colour"]], ground)
+        thing = facts["objects"][0]
+        put(thing["shape"], COLOURS[thing["colour"]], *SPOTS[thing["spot"]], min(SIZES[thing["size"]], 0.17 if thing["spot"] else 1))
     return pen.finish()
 
 
 # -- scenes ----------------------------------------------------------------------------------------------------------------
 
 
+def _surroundings(rng: Random, place: str) -> dict[str, str]:
+    time = rng.choices(list(TIMES), [0.46, 0.12, 0.2, 0.22])[0]
+    weather = rng.choices(list(WEATHERS), [0.58, 0.06, 0.11, 0.07, 0.11, 0.07])[0]
+    season = rng.choices(list(SEASONS), [0.68, 0.08, 0.08, 0.08, 0.08])[0]
+    if place in FILLING:
+        time, weather = "day" if place == "space" else rng.choice(["day", "day", "night"]), "clear"
+    if weather == "storm" and time in ("dawn", "sunset"):
+        weather = "clear"
+    if weather == "snow" or place not in LAND or (season == "winter" and weather == "rain"):
+        season = ""
+    return {"place": place, "time": time, "weather": weather, "season": season}
+
+
 def invent_scene(rng: Random) -> dict[str, object]:
-    if rng.random() < 0.25:
-        subject, place = "", rng.choice([*ALONE, "new york", "edinburgh castle", "edinburgh castle"])
+    if rng.random() < 0.2:
+        subject, place = "", rng.choice([*ALONE, *VIEWS])
     else:
         subject = rng.choice(list(SUBJECTS))
-        place = DEFAULT_HOME.get(subject, "field") if rng.random() < 0.2 else rng.choice(HOMES[subject])
-    time = rng.choices(["day", "sunset", "night"], [0.46, 0.27, 0.27])[0]
-    weather = rng.choices(["clear", "rain", "storm", "snow"], [0.58, 0.14, 0.1, 0.18])[0]
-    if place == "underwater":
-        time, weather = rng.choice(["day", "night"]), "clear"
-    if weather == "storm" and time == "sunset":
-        weather = "clear"
-    colour = rng.choice(list(COLOURS)) if subject and subject != "tree" and rng.random() < 0.5 else ""
-    facing = "right" if subject in ANIMALS and rng.random() < 0.12 else "left"
-    out = held_out(subject, place, time) or (bool(colour) and held_out(subject, colour, place))
+        place = rng.choice(HOMES[subject][:2]) if rng.random() < 0.25 else rng.choice(HOMES[subject])
+    around, style = _surroundings(rng, place), _style(rng)
+    if subject == "snowman" and around["weather"] != "snow":
+        around["season"] = "winter"
+    colour = rng.choice(list(COLOURS)) if subject and style not in COLOURLESS and rng.random() < 0.5 else ""
+    size = rng.choice(["", "", "", "small", "large"]) if subject else ""
+    facing = "right" if subject in (*ANIMALS, *VEHICLES) and rng.random() < 0.12 else "left"
+    whole = (subject, place, around["time"]) if subject else (place, around["time"], around["weather"])
+    out = ((bool(subject) or place not in FILLING) and held_out(*whole)) or (bool(style) and held_out(subject or place, style))
+    out = out or (bool(colour) and held_out(subject, colour, place))
+    things = [{"subject": subject, "colour": colour, "size": size, "facing": facing}] if subject else []
+    return {"kind": "scene", "subject": subject or place, "colour": colour, "things": things, "style": style, **around, "held_out": out}
+
+
+DUO = {  # where the first stands, and the second; places of the page, shares of the usual size
+    "left of": ((0.27, 0.0, 0.8), (0.73, 0.0, 0.8)),
+    "right of": ((0.73, 0.0, 0.8), (0.27, 0.0, 0.8)),
+    "next to": ((0.29, 0.0, 0.8), (0.71, 0.0, 0.8)),
+    "in front of": ((0.36, 0.05, 0.62), (0.6, -0.05, 1.0)),
+    "behind": ((0.6, -0.05, 1.0), (0.36, 0.05, 0.62)),
+}
+
+
+def invent_duo(rng: Random) -> dict[str, object]:
+    while True:
+        one, other = rng.sample(list(SUBJECTS), 2)
+        shared = [place for place in HOMES[one] if place in HOMES[other]]
+        if shared:
+            break
+    place = rng.choice(shared)
+    around, style = _surroundings(rng, place), _style(rng)
+    relation = rng.choice(list(DUO))
+    colours = ["", ""] if style in COLOURLESS else rng.sample(list(COLOURS), 2)
+    things = [{"subject": s, "colour": c, "size": "", "facing": "left"} for s, c in zip((one, other), colours)]
+    out = held_out(*sorted((one, other))) or (colours[0] != "" and held_out(one, colours[0], other))
     return {
-        "kind": "scene",
-        "subject": subject or place,
-        "place": place,
-        "time": time,
-        "weather": weather,
-        "colour": colour,
-        "facing": facing,
+        "kind": "duo",
+        "subject": one,
+        "colour": colours[0],
+        "things": things,
+        "relation": relation,
+        "style": style,
+        **around,
         "held_out": out,
     }
 
 
 def say_scene(facts: dict, rng: Random) -> str:
-    subject, place, weather = facts["subject"], facts["place"], facts["weather"]
-    when = rng.choice(TIMES[facts["time"]])
-    sky = rng.choice(WEATHERS[weather])
-    if weather != "clear":
-        when = when if facts["time"] != "day" else ""
-        sky = sky if facts["time"] == "day" or " day" not in sky else WEATHERS[weather][0]
-    adjective = ADJECTIVES[weather] if weather != "clear" and rng.random() < 0.3 else ""
-    tail = [when, "" if adjective else sky]
+    place, weather, time = facts["place"], facts["weather"], facts["time"]
+    adjective = ADJECTIVES.get(weather, "") if rng.random() < 0.3 else ""
+    when, sky = rng.choice(TIMES[time]), rng.choice(WEATHERS[weather])
+    if place in FILLING:
+        when, sky = when if time == "night" else "", ""
+    elif weather != "clear":
+        when = when if time != "day" else ""
+        sky = sky if time == "day" or " day" not in sky else WEATHERS[weather][0]
+    elif time != "day":
+        sky = ""
+    tail = [when, "" if adjective else sky, rng.choice(SEASONS[facts["season"]])]
     rng.shuffle(tail)
-    if subject == place:
-        name = rng.choice(ALONE[place])
-        return join(rng.choice(PREFIXES) + described(name, adjective), *tail)
-    name = article(join(facts["colour"], subject))
-    if subject == "tree":
-        name = rng.choice(("a tree", "a green tree"))
-    if facts["facing"] == "right":
-        name += " facing right"
-    elif subject in ANIMALS and rng.random() < 0.08:
-        name += " facing left"
-    at_home = place == DEFAULT_HOME.get(subject, "field")
+    things = facts["things"]
+    if not things:
+        return join(described(rng.choice(ALONE[place]), adjective), *tail)
+    names = [_named(thing, rng) for thing in things]
+    if facts["kind"] == "duo":
+        where = described(rng.choice(WHERE[place]), adjective)
+        return join(f"{names[0]} {rng.choice(SAID.get(facts['relation'], (facts['relation'],)))} {names[1]}", where, *tail)
+    at_home = place in HOMES[things[0]["subject"]][:2] and facts["kind"] == "scene"
     where = "" if at_home and not adjective and rng.random() < 0.6 else described(rng.choice(WHERE[place]), adjective)
-    return join(rng.choice(PREFIXES) + name, where, *tail)
+    if where and rng.random() < 0.1:
+        return join(f"{where},", names[0], *tail)
+    return join(names[0], where, *tail)
 
 
-SKIES: dict[str, tuple[Colour, Colour]] = {
-    "day": ((84, 168, 240), (196, 228, 250)),
-    "sunset": ((104, 66, 142), (255, 158, 76)),
-    "night": ((10, 14, 46), (44, 54, 116)),
-}
-CLOUDED: dict[str, tuple[Colour, Colour]] = {
-    "rain": ((112, 126, 144), (172, 182, 192)),
-    "storm": ((52, 56, 72), (110, 114, 130)),
-    "snow": ((186, 198, 214), (226, 232, 240)),
-}
-TINTS = {"day": (1.0, 1.0, 1.0), "sunset": (1.0, 0.8, 0.72), "night": (0.56, 0.6, 0.86)}
-
-
-def cloud(pen: Pen, x: float, y: float, size: float, colour: Colour) -> None:
-    for u, v, r in ((-0.5, 0.04, 0.3), (0, -0.12, 0.42), (0.5, 0.04, 0.32), (0.15, 0.1, 0.3)):
-        pen.oval(x + u * size, y + v * size, r * size, r * size * 0.8, colour)
-
-
-def draw_sky(pen: Pen, rng: Random, time: str, weather: str) -> None:
-    top, bottom = SKIES[time]
-    if weather in CLOUDED:
-        grey = [tinted(c, (0.34, 0.36, 0.48)) if time == "night" else c for c in CLOUDED[weather]]
-        top, bottom = (mix(a, b, 0.5 if time == "sunset" else 1.0) for a, b in zip((top, bottom), grey))
-    pen.tint = (1.0, 1.0, 1.0)
-    pen.gradient(top, bottom, 0, 0.85)
-    if time == "day" and weather == "clear":
-        pen.oval(0.17, 0.16, 0.085, None, (255, 222, 70))
-    if time == "sunset":
-        pen.oval(0.76, 0.46 + rng.uniform(-0.03, 0.03), 0.13, None, (255, 120, 60))
-        pen.oval(0.76, 0.46, 0.1, None, (255, 204, 96))
-    if time == "night" and weather != "storm":
-        pen.oval(0.82, 0.16, 0.08, None, (250, 244, 206))
-        pen.oval(0.85, 0.14, 0.065, None, top)
-        for _ in range(9 if weather == "clear" else 0):
-            pen.oval(rng.uniform(0.03, 0.7), rng.uniform(0.03, 0.36), 0.011, None, (250, 248, 225))
-    fluff = mix(bottom, (255, 255, 255) if time == "day" else (150, 140, 170), 0.75 if weather == "clear" else 0.3)
-    if weather == "storm":
-        fluff = mix(top, (0, 0, 0), 0.3)
-        cloud(pen, 0.25, 0.12, 0.3, fluff)
-    if weather != "clear" or time == "day":
-        cloud(pen, 0.5 + rng.uniform(-0.06, 0.06), 0.12 + rng.uniform(-0.02, 0.02), 0.17, fluff)
-        cloud(pen, 0.84 + rng.uniform(-0.05, 0.05) if time != "night" else 0.2, 0.2 + rng.uniform(-0.03, 0.03), 0.15, fluff)
-    if weather == "storm":
-        pen.poly([(0.78, 0.14), (0.86, 0.14), (0.8, 0.28), (0.87, 0.28), (0.73, 0.48), (0.77, 0.33), (0.71, 0.33)], (255, 236, 90))
-
-
-def draw_fall(pen: Pen, rng: Random, weather: str) -> None:
-    """Rain or snow, over everything."""
-    pen.tint = (1.0, 1.0, 1.0)
-    if weather == "snow":
-        for i in range(36):
-            pen.oval((i % 6 + rng.random()) / 6, (i // 6 + rng.random()) / 6, 0.012, None, (252, 253, 255))
-    elif weather in ("rain", "storm"):
-        for i in range(36):
-            u, v = (i % 6 + rng.random()) / 6, (i // 6 + rng.random()) / 6
-            pen.line([(u, v), (u - 0.025, v + 0.075)], 0.011, (176, 206, 236))
+def _named(thing: dict, rng: Random) -> str:
+    name = article(join(rng.choice(SIZE_WORDS[thing["size"]]), rng.choice(EXTRA), thing["colour"], thing["subject"]))
+    if thing["facing"] == "right":
+        return name + " facing right"
+    return name + " facing left" * (thing["subject"] in ANIMALS and rng.random() < 0.06)
 
 
 def draw_scene(facts: dict, rng: Random) -> Image.Image:
-    subject, place, time, weather = facts["subject"], facts["place"], facts["time"], facts["weather"]
-    night = time == "night"
-    pen = Pen(SIZE)
-    tint = TINTS[time]
-    if weather in CLOUDED:
-        tint = tinted_by(tint, {"rain": 0.86, "storm": 0.7, "snow": 1.0}[weather])
-    ground = SNOW if weather == "snow" else GRASS
-    backdrop, base, size = PLACES[place]
-    if place == "underwater":
-        pen.gradient((12, 30, 84), (8, 20, 60), 0, 1) if night else pen.gradient((90, 190, 236), (24, 100, 190), 0, 1)
-    else:
+    name, time, weather = facts["place"], facts["time"], facts["weather"]
+    night, place = time == "night", PLACES[name]
+    pen = Pen(*FORMS[facts.get("form", "square")])
+    if name not in FILLING:
         draw_sky(pen, rng, time, weather)
-    pen.tint = tint
-    lit = {"night": night} if place in ("city", "new york", "edinburgh castle") else {}
-    backdrop(pen, rng, ground, weather, **lit)
-    if subject in SUBJECTS:
-        colour = COLOURS[facts["colour"]] if facts["colour"] else USUAL[subject]
-        if subject == "tree" and weather == "snow":
-            colour = mix(colour, SNOW, 0.6)
-        x, y = 0.5 + rng.uniform(-0.04, 0.04), base
-        if place == "beach" and subject == "boat":
-            y = 0.68
-        if place == "island" and subject == "boat":
-            x, y = 0.28, 0.97
-        if place == "sea" and subject == "lighthouse":
-            pen.oval(0.5, 0.86, 0.26, 0.14, (110, 104, 104))
-            x, y = 0.5, 0.78
-        size *= {"lighthouse": 0.92, "tree": 1.1, "bird": 0.85, "boat": 0.95}.get(subject, 1) * rng.uniform(0.93, 1.07)
-        pen.tint = (0.74, 0.76, 0.95) if night else tint
-        pen.at(x, y, size, up=True, flip=facts["facing"] == "right")
-        SUBJECTS[subject](pen, colour, night)
-        pen.at()
-        if subject == "boat":
-            pen.tint = tint
-            if place == "sea":
-                pen.rect(0, y - 0.01, 1, 0.035, WATER)
-    draw_fall(pen, rng, weather)
+    place.draw(pen, rng, "winter" if weather == "snow" else facts["season"], weather, night)
+    tint = pen.tint
+    things = facts["things"]
+    spots = DUO[facts["relation"]] if facts["kind"] == "duo" else ((place.stands[0], 0.0, 1.0),)
+    base = SHORE if name == "lake" and not {thing["subject"] for thing in things} <= set(AFLOAT) else place.stands[1]
+    order = (1, 0) if facts.get("relation") == "in front of" else range(len(things))
+    for index in order:
+        thing, (x, lower, share) = things[index], spots[index]
+        _put(pen, rng, thing, facts, x, base + lower, place.size * share, tint)
+    pen.at()
+    if name not in FILLING:
+        draw_fall(pen, rng, weather)
     return pen.finish()
 
 
-def tinted_by(tint: tuple[float, float, float], light: float) -> tuple[float, float, float]:
-    return tuple(t * light for t in tint)  # type: ignore[return-value]
+def _put(pen: Pen, rng: Random, thing: dict, facts: dict, x: float, y: float, size: float, tint: tuple[float, float, float]) -> None:
+    """One subject where it stands."""
+    subject, name, night = thing["subject"], facts["place"], facts["time"] == "night"
+    colour = COLOURS[thing["colour"]] if thing["colour"] else USUAL[subject]
+    if subject == "tree" and not thing["colour"]:
+        colour = {"autumn": (222, 120, 40), "spring": (244, 170, 200)}.get(facts["season"], colour)
+        colour = mix(colour, (240, 244, 250), 0.6) if "snow" in facts["weather"] or facts["season"] == "winter" else colour
+    x, y = x + rng.uniform(-0.03, 0.03), y + rng.uniform(-0.01, 0.01) - (0.16 if subject in FLYING and name not in FILLING else 0)
+    size *= {"small": 0.66, "": 1.0, "large": 1.3}[thing["size"]] * rng.uniform(0.95, 1.05)
+    if subject == "lighthouse" and name == "sea":
+        pen.at()
+        pen.oval(x, y + 0.06, 0.24, 0.11, (110, 104, 104))
+    pen.tint = (0.74, 0.76, 0.95) if night and name not in FILLING else tint  # a little more light than what is behind it
+    SUBJECTS[subject](pen.at(x, y, size, up=True, flip=thing["facing"] == "right"), colour, night)
+    pen.tint = tint
+    pen.at()
+    if subject in ("boat", "whale") and PLACES[name].water:
+        pen.rect(x - size * 1.3, y - 0.01, size * 2.6, 0.03, WATER)
 
 
-INVENT = {"shape": invent_shape, "pair": invent_pair, "scene": invent_scene}
+INVENT = {
+    "shape": invent_shape,
+    "pair": invent_pair,
+    "count": invent_count,
+    "item": invent_item,
+    "duo": invent_duo,
+    "scene": invent_scene,
+}
 
 
 def say(facts: dict, rng: Random) -> str:
-    return say_scene(facts, rng) if facts["kind"] == "scene" else say_shape(facts, rng)
+    """A caption for the facts, in one of many ways."""
+    plain = say_scene(facts, rng) if facts["kind"] in ("scene", "duo") else say_flat(facts, rng)
+    style = facts.get("style", "")
+    if style or rng.random() < 0.2:
+        return rng.choice(STYLE_WORDS[style]).replace("{prompt}", plain).replace("{}", plain)
+    return rng.choice(PREFIXES) + plain
 
 
 def draw(facts: dict, rng: Random) -> Image.Image:
-    return draw_scene(facts, rng) if facts["kind"] == "scene" else draw_shape(facts, rng)
+    """A picture of the facts."""
+    image = draw_scene(facts, rng) if facts["kind"] in ("scene", "duo") else draw_flat(facts, rng)
+    return styles.apply(image, facts.get("style", ""))
 
 
 def vocabulary() -> list[str]:
     """Every word that a caption can hold."""
-    phrases = [*SIZES, *SPOTS, *RELATIONS, *PREFIXES, *COLOURS, *SHAPES, *SUBJECTS, *ADJECTIVES.values()]
-    phrases += [said for group in (WHERE, ALONE, TIMES, WEATHERS) for choices in group.values() for said in choices]
-    return sorted(
-        {word for phrase in phrases for word in phrase.split()}
-        | set(["a", "an", "the", "on", "to", "background", "facing", "left", "right"])
-    )
+    phrases: list[str] = [*SPOTS, *RELATIONS, *PREFIXES, *EXTRA, *COLOURS, *SHAPES, *SUBJECTS, *ADJECTIVES.values(), *map(plural, COUNTED)]
+    tables: tuple[dict[object, Iterable[str]], ...] = (SIZE_WORDS, SAID, NUMBERS, STYLE_WORDS, WHERE, ALONE, TIMES, WEATHERS, SEASONS)  # type: ignore[assignment]
+    phrases += [said for table in tables for choices in table.values() for said in choices]
+    words = "".join(letter if letter.isalpha() else " " for phrase in phrases for letter in f"{phrase} ".replace("{prompt}", "")).split()
+    return sorted(set(words) | {"a", "an", "the", "on", "to", "background", "facing", "left", "right"})
