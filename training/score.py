@@ -48,7 +48,7 @@ DECISIVE = (
     "scene: subject",
     "scene: all of it",
 )
-TOO_GOOD = 0.5  # a control that reaches this on a decisive point has not failed
+TOO_GOOD = 0.4  # a control that reaches this on a decisive point has not failed
 SURE = 0.99  # what a reader must reach on renders
 APART = 0.03  # how far the two judges may differ
 BATCH = 10
