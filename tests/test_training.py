@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import json
 import random
 import time
 from collections.abc import Iterator
@@ -264,6 +265,14 @@ def test_a_run_continues_where_it_was_stopped(tmp_path: Path) -> None:
     assert not torch.equal(after["values"], before["values"])
 
 
+def test_a_stage_starts_from_the_averaged_weights_of_another(tmp_path: Path) -> None:
+    first = settings(tmp_path, seconds=0.2)
+    parallel.train(Line, first)
+    second = settings(tmp_path, name="next", checkpoint=tmp_path / "next.pt", start=first.checkpoint, rate=0.0, seconds=0.1)
+    parallel.train(Line, second)  # its clock is its own, else it would be over before it began
+    assert torch.equal(parallel.load(second.checkpoint)["values"], parallel.load(first.checkpoint)["average"])
+
+
 def test_a_finished_stage_is_left_alone(tmp_path: Path) -> None:
     parallel.train(Line, settings(tmp_path, seconds=0.05))
     parallel.train(functools.partial(Line, 0), settings(tmp_path))  # would break off at once if it ran
@@ -321,7 +330,7 @@ def test_captions_are_padded_as_the_pipeline_pads_them(words: CLIPTokenizer, mon
 
 
 def test_the_toy_survives_an_interruption(toy: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stopped inside the diffusion stage; the model so far can be exported; the next run does not begin again."""
+    """Stopped inside the first diffusion stage; the model so far can be exported; the next run does not begin again."""
     whole, calls = diffusion.Denoising.loss, []
 
     def breaking(self: diffusion.Denoising, progress: float) -> Tensor:
@@ -334,12 +343,12 @@ def test_the_toy_survives_an_interruption(toy: Plan, monkeypatch: pytest.MonkeyP
     with pytest.raises(KeyboardInterrupt):
         recipe.run(toy)
     finished = (toy.work / "autoencoder.pt").stat().st_mtime
-    export.write(toy)
-    assert (toy.out / "model_index.json").exists()
+    export.write(replace(toy, size=128))
+    assert json.loads((toy.out / "defaults.json").read_text())["width"] == 128
     monkeypatch.undo()
     recipe.run(toy)
     assert (toy.work / "autoencoder.pt").stat().st_mtime == finished
-    assert parallel.load(toy.work / "diffusion.pt")["step"] >= len(calls)
+    assert parallel.load(toy.checkpoint("diffusion-128"))["step"] >= len(calls)
 
 
 def test_the_folder_is_a_stable_diffusion_model(made: Plan) -> None:
@@ -348,7 +357,7 @@ def test_the_folder_is_a_stable_diffusion_model(made: Plan) -> None:
     assert pipe.safety_checker is None and pipe.feature_extractor is None and not pipe.config.requires_safety_checker
     assert pipe.scheduler.config.prediction_type == "v_prediction" and pipe.vae.config.scaling_factor == 0.18215
     assert pipe.unet.config.sample_size * pipe.vae_scale_factor == 256
-    stored = torch.load(made.work / "diffusion.pt", weights_only=True)["average"]
+    stored = torch.load(made.checkpoint("diffusion-256"), weights_only=True)["average"]
     assert torch.isfinite(stored).all()
     original = pipe.scheduler.config
     for kind in (type(pipe.scheduler), DDIMScheduler, EulerAncestralDiscreteScheduler):
@@ -377,9 +386,10 @@ def test_the_decoder_stage_leaves_the_latents_alone(made: Plan) -> None:
     pixels = pictures.pixels(made.work, "held_out")
     assert torch.equal(autoencoder.encode(before, pixels, "cpu"), autoencoder.encode(after, pixels, "cpu"))
     assert not torch.equal(before.decoder.conv_out.weight, after.decoder.conv_out.weight)
-    cached = torch.from_numpy(np.load(made.work / "latents-square.npy")).float()
+    cached = torch.from_numpy(np.array(autoencoder.latents(made.work, 256, "square"))).float()
     assert (cached.std(dim=(0, 2, 3)) - 1).abs().max() < 0.1
-    assert np.load(made.work / "latents-wide.npy").shape[1:] == (4, 24, 40)
+    assert autoencoder.latents(made.work, 256, "wide").shape[1:] == (4, 24, 40)
+    assert autoencoder.latents(made.work, 128, "wide").shape[1:] == (4, 12, 20)
 
 
 # -- the scorer ------------------------------------------------------------------------------------------------------------

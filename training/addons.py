@@ -14,7 +14,7 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from diffusers import ControlNetModel, StableDiffusionPipeline, Transformer2DModel, UNet2DConditionModel
+from diffusers import AutoencoderKL, ControlNetModel, StableDiffusionPipeline, Transformer2DModel, UNet2DConditionModel
 from diffusers.utils import convert_state_dict_to_diffusers, logging
 from peft import LoraConfig, get_peft_model_state_dict
 from safetensors.torch import save_file
@@ -45,7 +45,7 @@ class Renders:
     """The work folder's pictures of what the model knows already, as latents and captions."""
 
     def __init__(self, plan: Plan, words: CLIPTokenizer) -> None:
-        self.latents = {form: np.load(plan.work / f"latents-{form}.npy", mmap_mode="r") for form in pictures.SHARES}
+        self.latents = {form: autoencoder.latents(plan.work, plan.size, form) for form in pictures.SHARES}
         known = pictures.scenes.vocabulary()
         self.captions = {form: diffusion.Captions(words, pictures.words(plan.work, "train", form)[0], known) for form in pictures.SHARES}
 
@@ -176,7 +176,9 @@ def make_controlnet(unet: UNet2DConditionModel, stages: int) -> ControlNetModel:
             module.transformer_blocks = nn.ModuleList()
             nn.init.zeros_(module.proj_out.weight)
             nn.init.zeros_(module.proj_out.bias)
-    net.register_to_config(transformer_layers_per_block=0)
+    pool, heads = net.add_embedding.pool, unet.config.addition_embed_type_num_heads  # which diffusers does not hand on
+    pool.num_heads, pool.dim_per_head = heads, pool.k_proj.in_features // heads
+    net.register_to_config(transformer_layers_per_block=0, addition_embed_type_num_heads=heads)
     return net
 
 
@@ -225,14 +227,14 @@ def prepare(plan: Plan, controls: Iterable[str]) -> None:
     """Pictures, their latents, and `work/NAME-FORM.npy`, (N, H, W) uint8, the maps of these names; what is there stays."""
     cores = 2 if plan.device == "cpu" else 8
     pictures.render(plan.work, "train", plan.pictures, plan.seed, workers=cores)
-    autoencoder.cache(plan.out / "vae", plan.work, plan.device, plan.workers)
+    autoencoder.cache(plan.out / "vae", plan.work, plan.size, plan.device, plan.workers)
     missing = [(name, form) for name in controls for form in pictures.SHARES if not (plan.work / f"{name}-{form}.npy").exists()]
     if not missing:
         return
     with ProcessPoolExecutor(cores, mp_context=get_context("spawn")) as pool:
         for name, form in missing:
             starts = range(0, len(pictures.pixels(plan.work, "train", form)), extras.BLOCK)
-            blocks = pool.map(extras.map_block, [(plan.work, name, form, start) for start in starts])
+            blocks = pool.map(extras.map_block, [(plan, name, form, start) for start in starts])
             drawn = np.concatenate(list(tqdm(blocks, f"drawing {name}-{form}", total=len(starts), mininterval=5)))
             partial = plan.work / f"{name}-{form}.part.npy"
             np.save(partial, drawn)
@@ -256,7 +258,9 @@ def _share(plan: Plan) -> int:
 def _examples(plan: Plan, pipe: StableDiffusionPipeline, words: CLIPTokenizer, told: list[extras.Told]) -> tuple[Tensor, Tensor]:
     """Ids (N, 77) and latents (N, C, h, w) of captions and pictures, on the CPU."""
     captions, images = zip(*told)
-    latents = autoencoder.encode(pipe.vae.to(plan.device), np.stack([np.asarray(image) for image in images]), plan.device)
+    latents = autoencoder.encode(
+        pipe.vae.to(plan.device), pictures.sized(np.stack([np.asarray(image) for image in images]), plan.size), plan.device
+    )
     return torch.tensor(tokenizer.encode(words, list(captions))), latents
 
 
@@ -274,6 +278,7 @@ def main() -> None:
     weights = asked.model / "unet" / "diffusion_pytorch_model.safetensors"
     plan = Plan(
         work=asked.work / f"addons-{sha256(weights)[:8]}",  # what was learnt beside another model is of no use
+        size=AutoencoderKL.load_config(asked.model / "vae")["sample_size"],
         out=asked.model,
         minutes=asked.minutes,
         pictures=4000,

@@ -20,11 +20,12 @@ from training import pictures
 from training.plan import Plan, mixed
 
 SCALING = 0.18215  # SD's own: latents * SCALING have unit variance
-NATIVE = pictures.scenes.FORMS["square"][0]  # pixels a side
-CROP = 128  # pixels a side in the early training
+CROP = 128  # pixels a side, at most, in the early training
 FULL_FROM = 0.75  # share of the time after which whole pictures are used
 BLOCK = 240  # pictures encoded at a time
+PART = ".part"  # of the name of latents that are not complete
 DIVERGENCE = 1e-3  # weight of the posterior's KL divergence
+HALVED = 0.3  # share of batches whose latents are halved before they are decoded
 
 
 def make(plan: Plan) -> AutoencoderKL:
@@ -38,7 +39,7 @@ def make(plan: Plan) -> AutoencoderKL:
         layers_per_block=1,
         norm_num_groups=plan.autoencoder_groups,
         latent_channels=4,
-        sample_size=NATIVE,
+        sample_size=plan.size,
         scaling_factor=SCALING,
         mid_block_add_attention=False,
     )
@@ -77,19 +78,28 @@ class Whole(nn.Module):
         self.pixels = {form: pictures.pixels(plan.work, "train", form) for form in pictures.SHARES}
 
     def loss(self, progress: float) -> Tensor:
-        """One batch's loss; a worker draws its share of it."""
+        """One batch's loss; a worker draws its share of it.
+
+        Some latents are halved, and must then decode to the halved picture: so they are made of what a picture is made of, at every size,
+        which a UNet learns sooner (Kouzelis et al., 2025, https://arxiv.org/abs/2502.09509).
+        """
         share = max(1, self.plan.autoencoder_batch // self.plan.workers)
-        pixels = self.pixels[draw_form()]
-        _, height, width, _ = pixels.shape
-        if progress < FULL_FROM:
-            corners = zip(torch.randint(0, height - CROP + 1, (share,)).tolist(), torch.randint(0, width - CROP + 1, (share,)).tolist())
-            real = np.stack([pixels[i, y : y + CROP, x : x + CROP] for i, (y, x) in zip(rows(pixels, share), corners)])
-        else:
-            real = pixels[rows(pixels, max(1, share // 4))]
+        pixels, size = self.pixels[draw_form()], self.plan.sizes[int(torch.randint(0, len(self.plan.sizes), ()))]
+        early = progress < FULL_FROM
+        if not early and size > CROP:
+            share = max(1, share // 4)
+        real = pictures.sized(pixels[rows(pixels, share)], size)
+        if early:
+            _, height, width, _ = real.shape
+            y, x = (int(torch.randint(0, max(0, side - CROP) + 1, ())) for side in (height, width))
+            real = real[:, y : y + CROP, x : x + CROP]
         real = to_tensor(real, self.plan.device)
         with mixed(self.plan.device):
             posterior = self.model.encode(real).latent_dist
-            drawn = self.model.decode(posterior.sample()).sample
+            latents = posterior.sample()
+            if float(torch.rand(())) < HALVED:
+                latents, real = F.avg_pool2d(latents, 2), F.avg_pool2d(real, 2)
+            drawn = self.model.decode(latents).sample
         mean, log_variance = posterior.mean.float(), posterior.logvar.float()
         divergence = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
         return picture_loss(drawn, real) + DIVERGENCE * divergence
@@ -105,13 +115,13 @@ class DecoderOnly(nn.Module):
         self.model.encoder.requires_grad_(False)
         self.model.quant_conv.requires_grad_(False)
         self.pixels = {form: pictures.pixels(plan.work, "train", form) for form in pictures.SHARES}
-        self.latents = {form: np.load(plan.work / f"latents-{form}.npy", mmap_mode="r") for form in pictures.SHARES}
+        self.latents = {form: latents(plan.work, plan.size, form) for form in pictures.SHARES}
 
     def loss(self, progress: float) -> Tensor:
         """One batch's loss, the latents jittered a little, as the UNet's will be."""
         share, form = max(1, self.plan.autoencoder_batch // 4 // self.plan.workers), draw_form()
         chosen = rows(self.pixels[form], share)
-        real = to_tensor(self.pixels[form][chosen], self.plan.device)
+        real = to_tensor(pictures.sized(self.pixels[form][chosen], self.plan.size), self.plan.device)
         latents = torch.from_numpy(self.latents[form][chosen]).float().to(self.plan.device)  # (B, 4, h, w)
         latents = latents + 0.03 * torch.randn_like(latents)
         with mixed(self.plan.device):
@@ -155,44 +165,54 @@ def decibels(model: AutoencoderKL, pixels: np.ndarray, device: str) -> float:
     return total / len(pixels)
 
 
-def cache(folder: Path, work: Path, device: str, workers: int) -> None:
-    """Write `work/latents-FORM.npy`: the train pictures' latents times SCALING, (N, 4, h, w) half floats.
+def latents(work: Path, size: int, form: str, part: str = "", mode: str = "r") -> np.ndarray:
+    """The train pictures' latents times SCALING as a memory map, (N, 4, h, w) half floats: of pages of that size and form."""
+    return np.load(_place(work, size, form, part), mmap_mode=mode)
+
+
+def _place(work: Path, size: int, form: str, part: str = "") -> Path:
+    return work / f"latents-{size}-{form}{part}.npy"
+
+
+def cache(folder: Path, work: Path, size: int, device: str, workers: int) -> None:
+    """Write the `latents` of all forms by the autoencoder in `folder`.
 
     The posterior's means alone, for it is narrow. A block of zeros is one not encoded yet, so a kill costs one block.
     """
     for form in pictures.SHARES:
-        _cache(folder, work, device, workers, form)
+        _cache(folder, work, size, device, workers, form)
 
 
-def _cache(folder: Path, work: Path, device: str, workers: int, form: str) -> None:
-    target, partial = work / f"latents-{form}.npy", work / f"latents-{form}.part.npy"
+def _cache(folder: Path, work: Path, size: int, device: str, workers: int, form: str) -> None:
+    target, partial = _place(work, size, form), _place(work, size, form, PART)
     if target.exists():
         return
     pixels, model = pictures.pixels(work, "train", form), _loaded(folder, "cpu")
     if not partial.exists():
+        _, height, width, _ = pictures.sized(pixels[:1], size).shape
         by = 2 ** (len(model.config.block_out_channels) - 1)
-        shape = (len(pixels), model.config.latent_channels, pixels.shape[1] // by, pixels.shape[2] // by)
+        shape = (len(pixels), model.config.latent_channels, height // by, width // by)
         np.lib.format.open_memmap(partial, mode="w+", dtype=np.float16, shape=shape).flush()
     starts = range(0, len(pixels), BLOCK)
     if workers == 1:
         for start in tqdm(starts, "encoding", mininterval=10):
-            _encode_block(folder, work, device, form, start)
+            _encode_block(folder, work, size, device, form, start)
     else:
         with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            jobs = pool.map(functools.partial(_encode_block, folder, work, device, form), starts)
+            jobs = pool.map(functools.partial(_encode_block, folder, work, size, device, form), starts)
             list(tqdm(jobs, "encoding", total=len(starts), mininterval=10))
     partial.replace(target)
 
 
-def _encode_block(folder: Path, work: Path, device: str, form: str, start: int) -> None:
+def _encode_block(folder: Path, work: Path, size: int, device: str, form: str, start: int) -> None:
     rows = slice(start, start + BLOCK)
-    latents = np.load(work / f"latents-{form}.part.npy", mmap_mode="r+")[rows]
-    if not latents.any():
+    block = latents(work, size, form, PART, "r+")[rows]
+    if not block.any():
         model = _loaded(folder, device)
-        pixels = pictures.pixels(work, "train", form)[rows]
+        pixels = pictures.sized(pictures.pixels(work, "train", form)[rows], size)
         parts = [encode(model, pixels[first : first + 16], device).half().numpy() for first in range(0, len(pixels), 16)]
-        latents[:] = np.concatenate(parts)
-        latents.flush()
+        block[:] = np.concatenate(parts)
+        block.flush()
 
 
 @functools.cache

@@ -9,7 +9,6 @@ import torch
 from training import parallel, pen, scenes, things
 from training.plan import Plan
 
-STAGES = ("autoencoder", "diffusion", "decoder")
 BEGIN, END = "<!-- scores -->", "<!-- /scores -->"
 
 TEXT = """---
@@ -20,7 +19,7 @@ tags: [stable-diffusion, from-scratch]
 ---
 # The built-in model
 
-A latent diffusion model of Stable Diffusion 2.1's shape, small: it draws flat illustrations of 256x256, 320x192 or 192x320 pixels on two
+A latent diffusion model of Stable Diffusion 2.1's shape, small: it draws flat illustrations of {forms} pixels on two
 CPU cores, so that everything here works with no download and no GPU. It was made from nothing by `python -m training`:
 {pictures} pictures from a renderer, {minutes:.0f} minutes of training on {device}, no pretrained weights and no one's data.
 Like the program, it is under the MIT licence.
@@ -61,9 +60,12 @@ def write(plan: Plan) -> None:
     """Write the card beside the weights; a table that was there is dropped, for it scored other weights."""
     path = plan.work / "numbers.json"
     known = json.loads(path.read_text()) if path.exists() else {}
-    seconds = sum(parallel.load(plan.work / f"{stage}.pt")["elapsed"] for stage in STAGES if (plan.work / f"{stage}.pt").exists())
+    stages = map(plan.checkpoint, ("autoencoder", *(f"diffusion-{size}" for size in plan.sizes), "decoder"))
+    seconds = sum(parallel.load(stage)["elapsed"] for stage in stages if stage.exists())
     words = scenes.vocabulary()
+    forms = [f"{width * plan.size // 256}x{height * plan.size // 256}" for width, height in scenes.FORMS.values()]
     text = TEXT.format(
+        forms=f"{', '.join(forms[:-1])} or {forms[-1]}",
         pictures=f"{plan.pictures:,}",
         minutes=seconds / 60,
         device=device_name(plan.device),

@@ -55,11 +55,15 @@ def make_text_encoder(plan: Plan, words: CLIPTokenizer) -> CLIPTextModel:
 
 
 def make_unet(plan: Plan) -> UNet2DConditionModel:
-    """An untrained UNet: cross attention on the two coarsest grids, 8x8 and 4x4."""
+    """An untrained UNet: cross attention on the two coarsest grids, 8x8 and 4x4.
+
+    The finer ones learn of the caption too: its embeddings, pooled, go with the time into every block (Saharia et al., 2022), where they shift
+    and scale (Dhariwal and Nichol, 2021).
+    """
     channels = plan.unet_channels
     outer = len(channels) - 2
     return UNet2DConditionModel(
-        sample_size=autoencoder.NATIVE // 2 ** (len(plan.autoencoder_channels) - 1),
+        sample_size=plan.size // 2 ** (len(plan.autoencoder_channels) - 1),
         in_channels=4,
         out_channels=4,
         block_out_channels=channels,
@@ -70,6 +74,9 @@ def make_unet(plan: Plan) -> UNet2DConditionModel:
         cross_attention_dim=plan.width,
         attention_head_dim=[max(1, width // 32) for width in channels],  # a count of heads, as in SD 2.1
         use_linear_projection=True,
+        addition_embed_type="text",
+        addition_embed_type_num_heads=plan.text_heads,
+        resnet_time_scale_shift="scale_shift",
     )
 
 
@@ -162,13 +169,15 @@ class Both(nn.Module):
 
 
 class Denoising:
-    """The task: predict v at a random time, one batch at a time."""
+    """The task: predict v at a random time, one batch at a time, for pages of `size` pixels a side."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, size: int) -> None:
         words = CLIPTokenizer.from_pretrained(plan.work / "tokenizer")
         self.plan = plan
         self.model = Both(plan, words)
-        self.latents = {form: torch.from_numpy(np.load(plan.work / f"latents-{form}.npy")) for form in pictures.SHARES}  # (N, 4, h, w) half
+        self.latents = {
+            form: torch.from_numpy(np.array(autoencoder.latents(plan.work, size, form))) for form in pictures.SHARES
+        }  # (N, 4, h, w) half
         said = {form: pictures.words(plan.work, "train", form) for form in pictures.SHARES}
         self.hard = {form: torch.tensor([row for row, kind in enumerate(kinds) if kind in HARD]) for form, (_, kinds) in said.items()}
         self.captions = {form: Captions(words, captions, pictures.scenes.vocabulary()) for form, (captions, _) in said.items()}

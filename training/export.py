@@ -12,11 +12,11 @@ from transformers import CLIPTokenizer
 from training import card, contact, diffusion, parallel, tokenizer
 from training.plan import Plan
 
-DEFAULTS = {"width": 256, "height": 256, "steps": 20, "guidance": 2.5, "sampler": "DPM++ 2M", "strength": 0.5, "hires_strength": 0.3}
+DEFAULTS = {"steps": 20, "guidance": 2.5, "sampler": "DPM++ 2M", "strength": 0.5, "hires_strength": 0.3}
 
 
-def pipeline(plan: Plan, stage: str = "diffusion") -> StableDiffusionPipeline:
-    """The model as `stage` has it, from averaged weights. Raises FileNotFoundError before that stage's first save."""
+def pipeline(plan: Plan, stage: str = "") -> StableDiffusionPipeline:
+    """The model as `stage` has it, else the last of its training, from averaged weights. Raises FileNotFoundError before that stage's first save."""
     both = load_both(plan, stage)
     return StableDiffusionPipeline(
         vae=load_autoencoder(plan),
@@ -31,16 +31,17 @@ def pipeline(plan: Plan, stage: str = "diffusion") -> StableDiffusionPipeline:
     )
 
 
-def load_both(plan: Plan, stage: str = "diffusion") -> diffusion.Both:
-    """The text encoder and the UNet with the averaged weights of `stage`, finished or not."""
+def load_both(plan: Plan, stage: str = "") -> diffusion.Both:
+    """The text encoder and the UNet with the averaged weights of `stage`, finished or not, else of the last of its training."""
     words = CLIPTokenizer.from_pretrained(plan.work / "tokenizer")
-    return parallel.restore(diffusion.Both(plan, words), plan.work / f"{stage}.pt").eval()
+    return parallel.restore(diffusion.Both(plan, words), plan.checkpoint(stage or f"diffusion-{plan.size}")).eval()
 
 
 def load_autoencoder(plan: Plan) -> AutoencoderKL:
     """The autoencoder, with the decoder of the last stage once that has begun."""
     model = AutoencoderKL.from_pretrained(plan.work / "autoencoder").eval()
-    checkpoint = plan.work / "decoder.pt"
+    model.register_to_config(sample_size=plan.size)
+    checkpoint = plan.checkpoint("decoder")
     if checkpoint.exists():
         model.encoder.requires_grad_(False)
         model.quant_conv.requires_grad_(False)
@@ -56,13 +57,14 @@ def write(plan: Plan) -> None:
 
 
 def save(pipe: StableDiffusionPipeline, defaults: dict[str, object], out: Path) -> None:
-    """Replace the model in `out` (other files there stay) by `pipe` in half precision and what it draws best with."""
+    """Replace the model in `out` (other files there stay) by `pipe` in half precision and what it draws best with, its own size added."""
+    side = pipe.unet.config.sample_size * pipe.vae_scale_factor
     draft = out.with_name(out.name + ".part")
     shutil.rmtree(draft, ignore_errors=True)
     pipe.to(torch.float16).save_pretrained(draft, safe_serialization=True)
     tokenizer.save(pipe.tokenizer, draft / "tokenizer")
     _say_float32(draft / "text_encoder" / "config.json")
-    (draft / "defaults.json").write_text(json.dumps(defaults, indent=2) + "\n")
+    (draft / "defaults.json").write_text(json.dumps({"width": side, "height": side, **defaults}, indent=2) + "\n")
     out.mkdir(parents=True, exist_ok=True)
     for part in draft.iterdir():
         target = out / part.name

@@ -5,7 +5,6 @@ Free of torch, so that the processes that draw start at once.
 
 import math
 from collections.abc import Callable
-from pathlib import Path
 from random import Random
 
 import numpy as np
@@ -14,6 +13,7 @@ from PIL import Image
 from training import pictures, scenes
 from training.pen import COLOURS, INK, Colour, Pen, curve, darker
 from training.places import PLACES, draw_fall, draw_sky
+from training.plan import Plan
 from training.things import SUBJECTS, USUAL
 from webapp.engine import maps
 
@@ -99,7 +99,8 @@ def line_map(name: str, pixels: np.ndarray) -> np.ndarray:
     return np.asarray(getattr(maps, name)(Image.fromarray(pixels)))[..., 0]
 
 
-def map_block(job: tuple[Path, str, str, int]) -> np.ndarray:
-    """The maps, (N, H, W) uint8, of a block of the work folder's pictures; the job is the folder, map, form and first row."""
-    work, name, form, start = job
-    return np.stack([line_map(name, np.array(picture)) for picture in pictures.pixels(work, "train", form)[start : start + BLOCK]])
+def map_block(job: tuple[Plan, str, str, int]) -> np.ndarray:
+    """The maps, (N, H, W) uint8, of a block of the plan's pictures; the job is the plan, map, form and first row."""
+    plan, name, form, start = job
+    block = pictures.sized(pictures.pixels(plan.work, "train", form)[start : start + BLOCK], plan.size)
+    return np.stack([line_map(name, picture) for picture in block])

@@ -15,15 +15,22 @@ def is_matrix(name: str, value: Tensor) -> bool:
 
 
 def orthogonal(update: Tensor) -> Tensor:
-    """The nearest matrix with singular values of about one, by five Newton-Schulz steps; (rows, columns) in and out."""
-    x = update.bfloat16()
-    wide = x.shape[0] > x.shape[1]
-    x = x.T if wide else x
+    """The nearest matrix with singular values of about one, by five Newton-Schulz steps; (rows, columns) in and out.
+
+    Each step multiplies by a polynomial of the Gram matrix, so the steps are taken on that, which is small, and all at once on the update.
+    """
+    x = update.float()
+    tall = x.shape[0] > x.shape[1]
+    x = x.T if tall else x
     x = x / (x.norm() + 1e-7)
+    gram = x @ x.T
+    eye = torch.eye(len(gram), device=x.device)
+    whole = eye
     for _ in range(5):
-        square = x @ x.T
-        x = 3.4445 * x + (-4.7750 * square + 2.0315 * square @ square) @ x
-    return (x.T if wide else x).to(update.dtype)
+        step = 3.4445 * eye - 4.7750 * gram + 2.0315 * gram @ gram
+        whole, gram = step @ whole, step @ gram @ step
+    x = whole @ x
+    return (x.T if tall else x).to(update.dtype)
 
 
 @torch.no_grad()

@@ -37,11 +37,13 @@ class Task(Protocol):
 
 @dataclass(frozen=True)
 class Settings:
-    """One stage's clock and optimiser. `seconds` is wall clock; `average` the decay of the running mean of the weights."""
+    """One stage's clock and optimiser. `seconds` is wall clock; `average` the decay of the running mean of the weights; `start` another stage's
+    checkpoint, whose averaged weights are the first of this one."""
 
     name: str
     checkpoint: Path
     seconds: float
+    start: Path | None = None
     rate: float = 2e-3
     average: float = 0.997
     seed: int = 0
@@ -137,6 +139,8 @@ def _memory(model: nn.Module, state: dict | None, settings: Settings) -> Memory:
     else:
         for name, view in _views(model, memory.values).items():
             view.copy_(model.get_parameter(name).detach())
+        if settings.start:
+            memory.values.copy_(load(settings.start)["average"])
         memory.average.copy_(memory.values)
     return memory
 

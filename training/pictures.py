@@ -52,6 +52,14 @@ def pixels(work: Path, name: str, form: str = "square") -> np.ndarray:
     return np.load(work / f"{name}-{form}.npy", mmap_mode="r")
 
 
+def sized(pixels: np.ndarray, size: int) -> np.ndarray:
+    """Pictures (N, H, W, 3) uint8 for pages of `size` pixels a side: as they are, or with four pixels made one."""
+    if size == scenes.FORMS["square"][0]:
+        return pixels
+    count, height, width, _ = pixels.shape
+    return (pixels.reshape(count, height // 2, 2, width // 2, 2, 3).mean(axis=(2, 4), dtype=np.float32) + 0.5).astype(np.uint8)
+
+
 def words(work: Path, name: str, form: str = "square") -> tuple[list[str], list[str]]:
     """A form's captions, and the kind of each."""
     said = json.loads((work / f"{name}-{form}.json").read_text())

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import torch
 
+SIZES = (128, 256)  # pixels a side of a square page: the UNet learns small pages first, a quarter of the work, then large ones
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -15,6 +17,7 @@ class Plan:
     """
 
     work: Path = Path("build/training")
+    size: int = SIZES[-1]  # of what the model is to draw, one of SIZES
     out: Path = Path("webapp/builtin")
     turbo_out: Path | None = None  # where the variant of four steps goes, if one is wanted
     minutes: float = 75.0
@@ -44,6 +47,17 @@ class Plan:
     def __post_init__(self) -> None:
         if self.minutes <= 0 or min(self.pictures, self.ways, self.workers) < 1:
             raise ValueError("minutes, pictures, ways and workers must be positive")
+        if self.size not in SIZES:
+            raise ValueError(f"size must be one of {SIZES}")
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Those that the UNet learns, one after the other."""
+        return SIZES[: SIZES.index(self.size) + 1]
+
+    def checkpoint(self, stage: str) -> Path:
+        """Where a stage keeps its state."""
+        return self.work / f"{stage}.pt"
 
     def seconds(self, share: float) -> float:
         """The wall clock, in seconds, of a stage that has `share` (0..1) of the run."""

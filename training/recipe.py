@@ -3,8 +3,8 @@
 import functools
 import json
 from dataclasses import replace
-from pathlib import Path
 
+import numpy as np
 from transformers import CLIPTokenizer
 
 from training import autoencoder, diffusion, export, parallel, pictures, tokenizer, turbo
@@ -37,46 +37,51 @@ def prepare(plan: Plan) -> None:
 
 
 def train_autoencoder(plan: Plan) -> None:
-    """Train it, whiten its latents, measure it on held-out pictures, and encode the whole set."""
-    checkpoint = plan.work / "autoencoder.pt"
-    parallel.train(functools.partial(autoencoder.Whole, plan), _settings(plan, "autoencoder", checkpoint, plan.autoencoder_share))
+    """Train it, whiten its latents and measure it on held-out pictures."""
+    settings = _settings(plan, "autoencoder", plan.autoencoder_share)
+    parallel.train(functools.partial(autoencoder.Whole, plan), settings)
     folder = plan.work / "autoencoder"
     if not (folder / "config.json").exists():
-        model = parallel.restore(autoencoder.make(plan), checkpoint).eval().to(plan.device)
-        held_out = pictures.pixels(plan.work, "held_out")
-        autoencoder.whiten(model, pictures.pixels(plan.work, "train")[:2000], plan.device)
-        _note(plan, autoencoder_db=autoencoder.decibels(model, held_out, plan.device))
+        model = parallel.restore(autoencoder.make(plan), settings.checkpoint).eval().to(plan.device)
+        autoencoder.whiten(model, _square(plan, "train"), plan.device)
+        _note(plan, autoencoder_db=autoencoder.decibels(model, _square(plan, "held_out"), plan.device))
         model.save_pretrained(folder)
-    autoencoder.cache(folder, plan.work, plan.device, plan.workers)
 
 
 def train_diffusion(plan: Plan) -> None:
-    """Train the text encoder and the UNet together."""
-    checkpoint = plan.work / "diffusion.pt"
-    parallel.train(functools.partial(diffusion.Denoising, plan), _settings(plan, "diffusion", checkpoint, plan.diffusion_share))
+    """Train the text encoder and the UNet together, on small pages first: what goes where is learnt there for a quarter of the work."""
+    before = None
+    for size in plan.sizes:
+        autoencoder.cache(plan.work / "autoencoder", plan.work, size, plan.device, plan.workers)
+        settings = replace(_settings(plan, f"diffusion-{size}", plan.diffusion_share / len(plan.sizes)), start=before)
+        parallel.train(functools.partial(diffusion.Denoising, plan, size), settings)
+        before = settings.checkpoint
 
 
 def train_decoder(plan: Plan) -> None:
     """Train the decoder alone for the rest of the time."""
-    checkpoint, folder = plan.work / "decoder.pt", plan.work / "autoencoder"
-    task = functools.partial(autoencoder.DecoderOnly, plan, folder)
-    parallel.train(task, _settings(plan, "decoder", checkpoint, plan.decoder_share))
-    held_out = pictures.pixels(plan.work, "held_out")
+    task = functools.partial(autoencoder.DecoderOnly, plan, plan.work / "autoencoder")
+    parallel.train(task, _settings(plan, "decoder", plan.decoder_share))
     model = export.load_autoencoder(plan).to(plan.device)
-    _note(plan, decoder_db=autoencoder.decibels(model, held_out, plan.device))
+    _note(plan, decoder_db=autoencoder.decibels(model, _square(plan, "held_out"), plan.device))
 
 
 def train_turbo(plan: Plan) -> None:
     """Record the finished model's ways and teach its turbo to walk them."""
     turbo.record(plan)
-    settings = _settings(plan, "turbo", plan.work / "turbo.pt", plan.turbo_share)
+    settings = _settings(plan, "turbo", plan.turbo_share)
     parallel.train(functools.partial(turbo.Distilling, plan), replace(settings, rate=turbo.RATE))
 
 
-def _settings(plan: Plan, name: str, checkpoint: Path, share: float) -> parallel.Settings:
+def _square(plan: Plan, name: str) -> np.ndarray:
+    """At most two thousand square pages of a set, of the size that the model is for."""
+    return pictures.sized(pictures.pixels(plan.work, name)[:2000], plan.size)
+
+
+def _settings(plan: Plan, name: str, share: float) -> parallel.Settings:
     return parallel.Settings(
         name=name,
-        checkpoint=checkpoint,
+        checkpoint=plan.checkpoint(name),
         seconds=plan.seconds(share),
         seed=plan.seed,
         workers=plan.workers,

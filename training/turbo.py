@@ -111,7 +111,7 @@ def walk(teacher: diffusion.Both, ids: Tensor, empty: Tensor, start: Tensor) -> 
 
 
 def _file(plan: Plan, form: str) -> Path:
-    return plan.work / f"ways-{export.DEFAULTS['steps']}-{export.DEFAULTS['guidance']}" / f"{form}.npy"
+    return plan.work / f"ways-{plan.size}-{export.DEFAULTS['steps']}-{export.DEFAULTS['guidance']}" / f"{form}.npy"
 
 
 def _ways(plan: Plan, form: str, mode: str = "r") -> np.ndarray:
@@ -121,7 +121,7 @@ def _ways(plan: Plan, form: str, mode: str = "r") -> np.ndarray:
 def _make_room(plan: Plan, form: str, count: int) -> None:
     path = _file(plan, form)
     if not path.exists():
-        shape = np.load(plan.work / f"latents-{form}.npy", mmap_mode="r").shape[1:]
+        shape = autoencoder.latents(plan.work, plan.size, form).shape[1:]
         path.parent.mkdir(exist_ok=True)
         partial = path.with_suffix(".part")
         np.lib.format.open_memmap(partial, mode="w+", dtype=np.float16, shape=(count, STRIDES + 1, *shape)).flush()
