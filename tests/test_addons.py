@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import tiny_training
 import torch
 from diffusers import ControlNetModel, StableDiffusionControlNetPipeline, StableDiffusionPipeline
 from safetensors.torch import load_file
@@ -41,22 +42,7 @@ def steady() -> Iterator[None]:
 def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
     """A finished toy model that nobody trained, and its work folder prepared."""
     folder = tmp_path_factory.mktemp("toy")
-    plan = Plan(
-        work=folder / "work",
-        out=folder / "model",
-        minutes=0.1,
-        pictures=16,
-        workers=1,
-        save_seconds=0,
-        autoencoder_channels=(4, 4, 4, 4, 8),
-        autoencoder_groups=4,
-        unet_channels=(16, 32),
-        unet_groups=4,
-        width=32,
-        text_layers=1,
-        text_heads=2,
-        diffusion_batch=4,
-    )
+    plan = tiny_training.plan(folder, pictures=16, autoencoder_channels=(4, 4, 4, 4, 8), unet_channels=(16, 32))
     words = tokenizer.build(scenes.vocabulary())
     torch.manual_seed(0)
     pipe = StableDiffusionPipeline(

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import tiny_training
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, DDPMScheduler, EulerAncestralDiscreteScheduler, StableDiffusionPipeline
 from torch import Tensor, nn
@@ -50,28 +51,7 @@ def words() -> CLIPTokenizer:
 @pytest.fixture(scope="module")
 def toy(tmp_path_factory: pytest.TempPathFactory) -> Plan:
     """A plan with every number small, not run yet."""
-    folder = tmp_path_factory.mktemp("toy")
-    return Plan(
-        work=folder / "work",
-        out=folder / "model",
-        minutes=0.1,
-        autoencoder_share=0.02,
-        diffusion_share=0.9,
-        decoder_share=0.02,
-        pictures=24,
-        held_out=8,
-        workers=1,
-        save_seconds=0,
-        autoencoder_channels=(8, 8, 8, 8),
-        autoencoder_groups=4,
-        autoencoder_batch=4,
-        unet_channels=(16, 16),
-        unet_groups=4,
-        width=32,
-        text_layers=1,
-        text_heads=2,
-        diffusion_batch=4,
-    )
+    return tiny_training.plan(tmp_path_factory.mktemp("toy"))
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import tiny_training
 import torch
 from diffusers import DDIMScheduler, StableDiffusionPipeline
 from transformers import CLIPTokenizer
@@ -35,40 +36,20 @@ def small() -> Iterator[None]:
 def made(tmp_path_factory: pytest.TempPathFactory) -> Plan:
     """A plan with every number small, run to its end: 60 steps of diffusion, 60 of the turbo."""
     folder = tmp_path_factory.mktemp("turbo")
-    plan = Plan(
-        work=folder / "work",
-        out=folder / "model",
-        turbo_out=folder / "model-turbo",
-        minutes=0.1,
-        autoencoder_share=0.02,
-        diffusion_share=1,
-        decoder_share=0.02,
-        turbo_share=1,
-        pictures=24,
-        held_out=8,
-        ways=16,
-        workers=1,
-        autoencoder_channels=(8, 8, 8, 8, 8),
-        autoencoder_groups=4,
-        autoencoder_batch=4,
-        unet_channels=(16, 16),
-        unet_groups=4,
-        width=32,
-        text_layers=1,
-        text_heads=2,
-        diffusion_batch=8,
+    plan = tiny_training.plan(
+        folder, turbo_out=folder / "model-turbo", save_seconds=120, autoencoder_channels=(8, 8, 8, 8, 8), diffusion_batch=8
     )
     recipe.run(plan)
     return plan
 
 
 def recorded(plan: Plan) -> dict[str, np.ndarray]:
-    return {form: np.load(plan.work / "ways-20-2.5" / f"{form}.npy") for form in pictures.SHARES}
+    return {form: np.load(plan.work / "ways-256-20-2.5" / f"{form}.npy") for form in pictures.SHARES}
 
 
 def forget(plan: Plan) -> None:
     for form in pictures.SHARES:
-        (plan.work / "ways-20-2.5" / f"{form}.npy").unlink()
+        (plan.work / "ways-256-20-2.5" / f"{form}.npy").unlink()
 
 
 def test_the_strides_start_where_the_teacher_passes() -> None:
@@ -195,7 +176,7 @@ def test_the_folder_draws_in_four_steps(made: Plan) -> None:
 
 def test_the_app_knows_how_to_draw_with_it(made: Plan) -> None:
     model = checkpoint.load(made.turbo_out, "cpu")
-    assert model.defaults == Defaults(**turbo.DEFAULTS)
+    assert model.defaults == Defaults(width=256, height=256, **turbo.DEFAULTS)
     assert (model.defaults.steps, model.defaults.guidance, model.defaults.sampler) == (4, 1.0, "DDIM")
 
 

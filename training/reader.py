@@ -114,7 +114,8 @@ def accuracy(reader: Reader, drawn: list[scenes.Scene]) -> dict[str, Share]:
 
 @torch.no_grad()
 def round_trip(coder: AutoencoderKL, pixels: np.ndarray) -> np.ndarray:
-    """(N, H, W, 3) uint8 through the autoencoder and back."""
+    """(N, H, W, 3) uint8 through the autoencoder and back, at the size that it is for."""
+    pixels = pictures.sized(pixels, coder.config.sample_size)
     with mixed("cpu"):
         decoded = coder.decode(coder.encode(autoencoder.to_tensor(pixels)).latent_dist.mean).sample
     return ((decoded.float().clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()

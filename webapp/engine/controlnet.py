@@ -117,7 +117,7 @@ def _check(net: ControlNetModel, name: str, checkpoint: Checkpoint) -> None:
         raise weights.misfit(name, "a ControlNet", theirs.cross_attention_dim, ours.cross_attention_dim)
     if any(_listed(theirs[key]) != _listed(ours[key]) for key in _SHAPE) or theirs.in_channels != checkpoint.space.channels:
         raise ModelError(f"{name} is a ControlNet for a model of another shape: its blocks are not this model's.")
-    if theirs.global_pool_conditions or theirs.addition_embed_type or theirs.class_embed_type:
+    if theirs.global_pool_conditions or theirs.addition_embed_type not in (None, "text") or theirs.class_embed_type:
         raise ModelError(f"{name} is a ControlNet of a kind that I cannot draw with, such as one that shuffles contents.")
 
 
