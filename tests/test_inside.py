@@ -53,7 +53,8 @@ def test_words_are_the_engines_own(model):
 
 def test_a_long_prompt_is_cut_and_an_unknown_word_is_in_pieces(model):
     read = inside.read(model, "red circle " * 60)
-    assert len(read.tokens) == 75 and read.embeddings.shape == (1, 77, model.unet.config.cross_attention_dim)
+    places = model.text_encoder.config.max_position_embeddings
+    assert len(read.tokens) == places - 2 and read.embeddings.shape == (1, places, model.unet.config.cross_attention_dim)
     read = inside.read(model, "a quixotic cat")
     assert len(read.words["quixotic"]) > 1 and list(read.words) == ["a", "quixotic", "cat"]
     assert inside.read(model, "").tokens == []

@@ -174,7 +174,7 @@ def test_every_word_is_one_token(words: CLIPTokenizer) -> None:
 
 def test_padding_is_that_of_sd21(words: CLIPTokenizer) -> None:
     ids = tokenizer.encode(words, ["a red circle"])[0]
-    assert len(ids) == 77 == words.model_max_length
+    assert len(ids) == tokenizer.POSITIONS == words.model_max_length
     assert ids[0] == words.bos_token_id and ids[4] == words.eos_token_id and set(ids[5:]) == {0}
     assert words.convert_ids_to_tokens(0) == "!"
 
@@ -192,7 +192,7 @@ def test_old_and_new_files_load_alike(words: CLIPTokenizer, tmp_path: Path) -> N
     assert CLIPTokenizer.from_pretrained(tmp_path)(text).input_ids == words(text).input_ids
     (tmp_path / "tokenizer.json").unlink()
     old = CLIPTokenizer.from_pretrained(tmp_path)
-    assert old(text).input_ids == words(text).input_ids and old.model_max_length == 77
+    assert old(text).input_ids == words(text).input_ids and old.model_max_length == tokenizer.POSITIONS
 
 
 # -- the optimiser and the processes ---------------------------------------------------------------------------------------

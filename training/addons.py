@@ -50,7 +50,7 @@ class Renders:
         self.captions = {form: diffusion.Captions(words, pictures.words(plan.work, "train", form)[0], known) for form in pictures.SHARES}
 
     def draw(self, form: str, count: int) -> tuple[list[int], Tensor, Tensor]:
-        """`count` rows, their latents (count, C, h, w) and ids (count, 77), on the CPU."""
+        """`count` rows, their latents (count, C, h, w) and ids (count, 48), on the CPU."""
         rows = autoencoder.rows(self.latents[form], count)
         return rows, torch.from_numpy(self.latents[form][rows]).float(), self.captions[form].draw(rows)
 
@@ -256,7 +256,7 @@ def _share(plan: Plan) -> int:
 
 
 def _examples(plan: Plan, pipe: StableDiffusionPipeline, words: CLIPTokenizer, told: list[extras.Told]) -> tuple[Tensor, Tensor]:
-    """Ids (N, 77) and latents (N, C, h, w) of captions and pictures, on the CPU."""
+    """Ids (N, 48) and latents (N, C, h, w) of captions and pictures, on the CPU."""
     captions, images = zip(*told)
     latents = autoencoder.encode(
         pipe.vae.to(plan.device), pictures.sized(np.stack([np.asarray(image) for image in images]), plan.size), plan.device

@@ -132,7 +132,7 @@ class Captions:
         self.strange = sorted(set(range(len(words))) - taught - {self.start, self.end})
 
     def draw(self, rows: list[int]) -> Tensor:
-        """(B, 77) ids, as the pipeline would make them of the altered captions."""
+        """(B, 48) ids, as the pipeline would make them of the altered captions."""
         out = torch.full((len(rows), tokenizer.POSITIONS), self.pad)
         for line, row in enumerate(rows):
             ids = self._alter(self.rows[row].tolist())[: tokenizer.POSITIONS - 2]
@@ -163,8 +163,8 @@ class Both(nn.Module):
         self.unet = make_unet(plan)
 
     def forward(self, noisy: Tensor, timesteps: Tensor, ids: Tensor) -> Tensor:
-        """v, (B, 4, h, w), from noisy latents of that shape, timesteps (B,) in 0..999 and ids (B, 77)."""
-        words = self.text_encoder(ids).last_hidden_state  # (B, 77, width)
+        """v, (B, 4, h, w), from noisy latents of that shape, timesteps (B,) in 0..999 and ids (B, 48)."""
+        words = self.text_encoder(ids).last_hidden_state  # (B, 48, width)
         return self.unet(noisy, timesteps, words).sample
 
 

@@ -96,11 +96,11 @@ def record(plan: Plan) -> None:
 
 @torch.no_grad()
 def walk(teacher: diffusion.Both, ids: Tensor, empty: Tensor, start: Tensor) -> Tensor:
-    """The teacher's way, as the app draws, from noise `start` (B, C, h, w): (B, 5, C, h, w). Ids are (B, 77), of no caption (1, 77)."""
+    """The teacher's way, as the app draws, from noise `start` (B, C, h, w): (B, 5, C, h, w). Ids are (B, 48), of no caption (1, 48)."""
     steps, guidance = export.DEFAULTS["steps"], export.DEFAULTS["guidance"]
     scheduler = diffusion.make_scheduler()
     scheduler.set_timesteps(steps)
-    words = teacher.text_encoder(torch.cat([empty.expand_as(ids), ids])).last_hidden_state  # (2 B, 77, width)
+    words = teacher.text_encoder(torch.cat([empty.expand_as(ids), ids])).last_hidden_state  # (2 B, 48, width)
     x, way = start, [start]
     for done, time in enumerate(scheduler.timesteps, start=1):
         without, told = teacher.unet(torch.cat([x, x]), time, words).sample.float().chunk(2)
@@ -140,7 +140,7 @@ def _captions(plan: Plan, form: str, start: int, stop: int) -> list[str]:
 
 
 def _encode(plan: Plan, captions: list[str]) -> Tensor:
-    """(B, 77) ids."""
+    """(B, 48) ids."""
     return torch.tensor(tokenizer.encode(CLIPTokenizer.from_pretrained(plan.work / "tokenizer"), captions))
 
 
@@ -166,7 +166,7 @@ class Distilling:
     def __init__(self, plan: Plan) -> None:
         self.plan, self.model = plan, export.load_both(plan)
         self.ways = {form: _ways(plan, form) for form in pictures.SHARES}  # (N, 5, C, h, w) half
-        self.ids = {form: _encode(plan, _captions(plan, form, 0, len(ways))) for form, ways in self.ways.items()}  # (N, 77)
+        self.ids = {form: _encode(plan, _captions(plan, form, 0, len(ways))) for form, ways in self.ways.items()}  # (N, 48)
         self.times, self.turns = (level.to(plan.device) for level in levels())
 
     def loss(self, progress: float) -> Tensor:
@@ -192,7 +192,7 @@ class Distilling:
         return wrong.square().mean()
 
     def guess(self, x: Tensor, at: Tensor, ids: Tensor) -> Tensor:
-        """The student's v, (B, C, h, w), at x of that shape, where the strides `at` (B,) in 0..3 start, for ids (B, 77)."""
+        """The student's v, (B, C, h, w), at x of that shape, where the strides `at` (B,) in 0..3 start, for ids (B, 48)."""
         with diffusion.fast(self.plan.device):
             return self.model(x, self.times[at], ids).float()
 

@@ -42,7 +42,7 @@ def strip(previews: Sequence[Image.Image], picture: Image.Image, frames: int = 8
 
 
 def words(read: Words, columns: int = 64) -> Image.Image:
-    """The first `columns` numbers of each of the 77 embeddings, and how alike the text's own tokens are to one another."""
+    """The first `columns` numbers of each of the embeddings (77 in SD), and how alike the text's own tokens are to one another."""
     vectors = read.embeddings[0].float().cpu().numpy()  # (77, width)
     own = vectors[1 : len(read.tokens) + 1]
     unit = own / np.linalg.norm(own, axis=1, keepdims=True)
@@ -51,7 +51,7 @@ def words(read: Words, columns: int = 64) -> Image.Image:
     left, right = figure.subplots(1, 2, width_ratios=(3, 2))
     left.imshow(vectors[:, :columns], aspect="auto", cmap="coolwarm", vmin=-2, vmax=2)
     left.set(
-        title="77 embeddings, one a line",
+        title=f"{len(vectors)} embeddings, one a line",
         xlabel=f"the first {min(columns, vectors.shape[1])} of {vectors.shape[1]} numbers",
         ylabel="place",
     )

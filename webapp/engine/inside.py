@@ -1,5 +1,5 @@
 """Looking inside a model: its words, its noise, its latents, and what each word attends to. Apart from the engine because here a picture
-is drawn to be looked at on its way, one alone and by whoever calls. Prompts are read as diffusers reads them: 75 tokens, no weights.
+is drawn to be looked at on its way, one alone and by whoever calls. Prompts are read as diffusers reads them: one chunk of tokens, 75 in SD, no weights.
 """
 
 from __future__ import annotations
@@ -96,7 +96,8 @@ def apart(checkpoint: Checkpoint, receipt: Receipt) -> str:
         wanted.prompt, wanted.negative_prompt, guided=wanted.guidance > 1, steps=wanted.steps, clip_skip=wanted.clip_skip
     )
     if receipt.add_ons or any(not torch.equal(plain, words.at(step)) for step in range(wanted.steps)):
-        return "Here prompts are read plainly, and up to 75 tokens of them. The engine reads weights, add-ons and all the rest."
+        most = plain.shape[1] - 2
+        return f"Here prompts are read plainly, and up to {most} tokens of them. The engine reads weights, add-ons and all the rest."
     return ""
 
 
