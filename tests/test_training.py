@@ -15,6 +15,7 @@ import pytest
 import tiny_training
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, DDPMScheduler, EulerAncestralDiscreteScheduler, StableDiffusionPipeline
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import CLIPTokenizer
 
@@ -38,8 +39,9 @@ from training import (
     tokenizer,
 )
 from training.judge import Share
-from training.plan import Plan
+from training.plan import NUMBERS, Plan
 
+UNET = "unet/diffusion_pytorch_model.safetensors"
 WORDS = scenes.vocabulary()
 
 
@@ -294,6 +296,16 @@ def test_the_noise_schedule_is_the_one_that_is_exported() -> None:
     assert torch.allclose(stock.get_velocity(clean, added, times), s * added - n * clean, atol=1e-6)
 
 
+def test_times_are_drawn_where_nouns_decide_and_everywhere_else_too() -> None:
+    times = diffusion.draw_times(50_000)
+    assert 0 <= times.min() < 30 and 970 < times.max() <= 999
+    assert abs(float(times.float().mean()) - diffusion.MIDDLE) < 10
+    share = torch.histc(times.float(), 10, 0, 1000) / 50_000
+    assert 0.17 < share[4] < 0.19 and 0.02 < share[0] < 0.04 and 0.01 < share[9] < 0.03
+    few = diffusion.draw_times(24).sort().values
+    assert int((few < 475).sum()) in (11, 12, 13), "each batch has its share of all levels"
+
+
 def test_captions_are_padded_as_the_pipeline_pads_them(words: CLIPTokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
     texts = ["a red circle on a blue background", "edinburgh castle at night"]
     captions = diffusion.Captions(words, texts, WORDS)
@@ -347,8 +359,6 @@ def test_the_folder_is_a_stable_diffusion_model(made: Plan) -> None:
 
 
 def test_the_folder_is_half_precision_with_a_card_and_a_sheet(made: Plan) -> None:
-    from safetensors.torch import load_file
-
     for part in ("unet", "vae", "text_encoder"):
         (weights,) = (made.out / part).glob("*.safetensors")
         assert {value.dtype for value in load_file(weights).values() if value.is_floating_point()} == {torch.float16}
@@ -370,6 +380,20 @@ def test_the_decoder_stage_leaves_the_latents_alone(made: Plan) -> None:
     assert (cached.std(dim=(0, 2, 3)) - 1).abs().max() < 0.1
     assert autoencoder.latents(made.work, 256, "wide").shape[1:] == (4, 24, 40)
     assert autoencoder.latents(made.work, 128, "wide").shape[1:] == (4, 12, 20)
+
+
+def test_a_model_is_trained_on(made: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    on = tiny_training.plan(tmp_path, begun=made.out, size=128)
+    recipe.run(on)
+    assert not on.checkpoint("autoencoder").exists()
+    old, begun, new = load_file(made.out / UNET), export.load_both(on, "begun").unet.state_dict(), export.load_both(on).unet.state_dict()
+    assert all(torch.equal(old[name].float(), begun[name]) for name in old)
+    assert not torch.equal(begun["conv_in.weight"], new["conv_in.weight"])
+    before, after = (json.loads((folder / NUMBERS).read_text()) for folder in (made.out, on.out))
+    assert after["autoencoder_db"] == before["autoencoder_db"] and after["minutes"] > before["minutes"] > 0
+    monkeypatch.setattr(pictures.scenes, "vocabulary", lambda: [*WORDS, "xylophone"])
+    with pytest.raises(ValueError, match="without the words xylophone"):
+        recipe.run(tiny_training.plan(tmp_path / "other", begun=made.out))
 
 
 # -- the scorer ------------------------------------------------------------------------------------------------------------

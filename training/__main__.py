@@ -15,6 +15,13 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=75, help="wall clock for the trained stages together")
     parser.add_argument("--out", type=Path, default=Path("webapp/builtin"), help="where the finished model goes")
     parser.add_argument(
+        "--from",
+        dest="begun",
+        type=Path,
+        metavar="FOLDER",
+        help="train a model on that this made before, instead of beginning with nothing",
+    )
+    parser.add_argument(
         "--turbo",
         type=Path,
         nargs="?",
@@ -37,6 +44,7 @@ def main() -> None:
     plan = Plan(
         work=asked.work,
         size=asked.size,
+        begun=asked.begun,
         out=asked.out,
         turbo_out=asked.turbo,
         minutes=asked.minutes,

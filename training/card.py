@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from training import parallel, pen, scenes, things
-from training.plan import Plan
+from training.plan import NUMBERS, Plan
 
 BEGIN, END = "<!-- scores -->", "<!-- /scores -->"
 
@@ -57,17 +57,15 @@ must be low; *autoencoder* is a ceiling, real pictures decoded from their own la
 
 
 def write(plan: Plan) -> None:
-    """Write the card beside the weights; a table that was there is dropped, for it scored other weights."""
-    path = plan.work / "numbers.json"
-    known = json.loads(path.read_text()) if path.exists() else {}
-    stages = map(plan.checkpoint, ("autoencoder", *(f"diffusion-{size}" for size in plan.sizes), "decoder"))
-    seconds = sum(parallel.load(stage)["elapsed"] for stage in stages if stage.exists())
+    """Write the card and its numbers beside the weights; a table that was there is dropped, for it scored other weights."""
+    known = numbers(plan)
+    (plan.out / NUMBERS).write_text(json.dumps(known, indent=1) + "\n")
     words = scenes.vocabulary()
     forms = [f"{width * plan.size // 256}x{height * plan.size // 256}" for width, height in scenes.FORMS.values()]
     text = TEXT.format(
         forms=f"{', '.join(forms[:-1])} or {forms[-1]}",
         pictures=f"{plan.pictures:,}",
-        minutes=seconds / 60,
+        minutes=known["minutes"],
         device=device_name(plan.device),
         decibels=known.get("decoder_db", known.get("autoencoder_db", float("nan"))),
         known=knowledge(),
@@ -76,6 +74,15 @@ def write(plan: Plan) -> None:
         scores=f"{BEGIN}\nNot scored yet: `python -m training.score FOLDER`.\n{END}",
     )
     (plan.out / "README.md").write_text(text)
+
+
+def numbers(plan: Plan) -> dict[str, float]:
+    """What was measured so far, and `minutes`: how long the stages took, those of the model gone on from among them."""
+    path = plan.work / NUMBERS
+    known = json.loads(path.read_text()) if path.exists() else {}
+    stages = map(plan.checkpoint, ("autoencoder", *(f"diffusion-{size}" for size in plan.sizes), "decoder"))
+    seconds = sum(parallel.load(stage)["elapsed"] for stage in stages if stage.exists())
+    return known | {"minutes": round(known.get("minutes", 0) + seconds / 60, 1)}
 
 
 def knowledge() -> str:

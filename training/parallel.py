@@ -103,6 +103,11 @@ def load(checkpoint: Path) -> dict | None:
     return torch.load(checkpoint, weights_only=True) if checkpoint.exists() else None
 
 
+def keep(model: nn.Module, checkpoint: Path) -> None:
+    """Write the weights of `model` as averaged ones, for `restore` and for a stage to start from."""
+    torch.save({"average": torch.cat([value.detach().flatten() for value in model.parameters() if value.requires_grad])}, checkpoint)
+
+
 def restore(model: nn.Module, checkpoint: Path) -> nn.Module:
     """Put the averaged weights of a stage, finished or not, into `model`. Raises FileNotFoundError when it has not begun."""
     state = load(checkpoint)

@@ -8,6 +8,8 @@ import torch
 
 SIZES = (128, 256)  # pixels a side of a square page: the UNet learns small pages first, a quarter of the work, then large ones
 
+NUMBERS = "numbers.json"  # what was measured while a model was made, in the work folder and beside the model
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -19,6 +21,7 @@ class Plan:
     work: Path = Path("build/training")
     size: int = SIZES[-1]  # of what the model is to draw, one of SIZES
     out: Path = Path("webapp/builtin")
+    begun: Path | None = None  # a model of this recipe to train on, instead of beginning with nothing
     turbo_out: Path | None = None  # where the variant of four steps goes, if one is wanted
     minutes: float = 75.0
     pictures: int = 60_000
@@ -52,8 +55,8 @@ class Plan:
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """Those that the UNet learns, one after the other."""
-        return SIZES[: SIZES.index(self.size) + 1]
+        """Those that the UNet learns, one after the other; what goes on from a model learns its own alone."""
+        return (self.size,) if self.begun else SIZES[: SIZES.index(self.size) + 1]
 
     def checkpoint(self, stage: str) -> Path:
         """Where a stage keeps its state."""

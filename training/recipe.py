@@ -5,14 +5,16 @@ import json
 from dataclasses import replace
 
 import numpy as np
+from diffusers import StableDiffusionPipeline
 from transformers import CLIPTokenizer
 
 from training import autoencoder, diffusion, export, parallel, pictures, tokenizer, turbo
-from training.plan import Plan
+from training.plan import NUMBERS, Plan
 
 
 def run(plan: Plan) -> None:
     """Make the whole model; after a kill, the same call goes on where it was."""
+    take(plan)
     prepare(plan)
     train_autoencoder(plan)
     train_diffusion(plan)
@@ -23,6 +25,24 @@ def run(plan: Plan) -> None:
         train_turbo(plan)
         turbo.write(plan, plan.turbo_out)
         print(f"its turbo is in {plan.turbo_out}")
+
+
+def take(plan: Plan) -> None:
+    """Put the model in `plan.begun`, if one is named, into the work folder, for the stages to go on from. Raises ValueError when it lacks words
+    that the renderer has."""
+    target = plan.checkpoint("begun")
+    if not plan.begun or target.exists():
+        return
+    pipe = StableDiffusionPipeline.from_pretrained(plan.begun, local_files_only=True)
+    if lacking := [word for word in pictures.scenes.vocabulary() if len(pipe.tokenizer(word).input_ids) != 3]:
+        raise ValueError(f"{plan.begun} was made without the words {', '.join(lacking[:9])}")
+    both = diffusion.Both(plan, pipe.tokenizer)
+    both.text_encoder.load_state_dict(pipe.text_encoder.state_dict())
+    both.unet.load_state_dict(pipe.unet.state_dict())
+    tokenizer.save(pipe.tokenizer, plan.work / "tokenizer")
+    pipe.vae.save_pretrained(plan.work / "autoencoder")
+    (plan.work / NUMBERS).write_text((plan.begun / NUMBERS).read_text())
+    parallel.keep(both, target)
 
 
 def prepare(plan: Plan) -> None:
@@ -38,10 +58,10 @@ def prepare(plan: Plan) -> None:
 
 def train_autoencoder(plan: Plan) -> None:
     """Train it, whiten its latents and measure it on held-out pictures."""
-    settings = _settings(plan, "autoencoder", plan.autoencoder_share)
-    parallel.train(functools.partial(autoencoder.Whole, plan), settings)
     folder = plan.work / "autoencoder"
     if not (folder / "config.json").exists():
+        settings = _settings(plan, "autoencoder", plan.autoencoder_share)
+        parallel.train(functools.partial(autoencoder.Whole, plan), settings)
         model = parallel.restore(autoencoder.make(plan), settings.checkpoint).eval().to(plan.device)
         autoencoder.whiten(model, _square(plan, "train"), plan.device)
         _note(plan, autoencoder_db=autoencoder.decibels(model, _square(plan, "held_out"), plan.device))
@@ -50,7 +70,7 @@ def train_autoencoder(plan: Plan) -> None:
 
 def train_diffusion(plan: Plan) -> None:
     """Train the text encoder and the UNet together, on small pages first: what goes where is learnt there for a quarter of the work."""
-    before = None
+    before = plan.checkpoint("begun") if plan.begun else None
     for size in plan.sizes:
         autoencoder.cache(plan.work / "autoencoder", plan.work, size, plan.device, plan.workers)
         settings = replace(_settings(plan, f"diffusion-{size}", plan.diffusion_share / len(plan.sizes)), start=before)
@@ -92,7 +112,7 @@ def _settings(plan: Plan, name: str, share: float) -> parallel.Settings:
 
 def _note(plan: Plan, **numbers: float) -> None:
     """Keep a measurement in the work folder, for the model card, and say it."""
-    path = plan.work / "numbers.json"
+    path = plan.work / NUMBERS
     known = json.loads(path.read_text()) if path.exists() else {}
     path.write_text(json.dumps({**known, **{name: round(value, 3) for name, value in numbers.items()}}, indent=1))
     print(*(f"{name} {value:.3f}" for name, value in numbers.items()), flush=True)
