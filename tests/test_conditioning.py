@@ -172,8 +172,8 @@ def test_no_weight_makes_what_is_no_number(conditioner: Conditioner, weight: str
 
 
 def test_unknown_words_are_named(builtin: Conditioner) -> None:
-    read = condition(builtin, "a red Zebra [zebra:car:0.5]", "zebra hat")
-    assert read.notes == ("This model does not know the words: Zebra, zebra, car, hat.",)
+    read = condition(builtin, "a red Zebra [zebra:vase:0.5]", "zebra veil")
+    assert read.notes == ("This model does not know the words: Zebra, zebra, vase, veil.",)
     assert condition(builtin, "a red circle!", "7").notes == ()
     assert condition(builtin, "a zebra").notes == ("This model does not know the word: zebra.",)
     (note,) = condition(builtin, " ".join(f"zebra{chr(97 + number)}" for number in range(26))).notes
@@ -181,11 +181,14 @@ def test_unknown_words_are_named(builtin: Conditioner) -> None:
 
 
 def test_it_counts(builtin: Conditioner) -> None:
-    assert builtin.count("") == (0, 75, (), ())
-    assert builtin.count("a (red:1.3) zebra") == (7, 75, ("zebra",), ())
-    assert builtin.count("red " * 80) == (80, 150, (), ())
-    assert builtin.count("[red:red circle:0.5]") == (2, 75, (), ())
-    assert builtin.count("red " * 600 + "circle") == (600, 600, (), ("circle",))
+    most = builtin.count("")[1]
+    assert most == CLIPTextModel.from_pretrained(BUILTIN / "text_encoder").config.max_position_embeddings - 2
+    assert builtin.count("") == (0, most, (), ())
+    read = builtin.count("a (red:1.3) zebra")
+    assert 2 < read[0] < 8 and read[1:] == (most, ("zebra",), ())
+    assert builtin.count("red " * (most + 5)) == (most + 5, 2 * most, (), ())
+    assert builtin.count("[red:red circle:0.5]") == (2, most, (), ())
+    assert builtin.count("red " * (8 * most) + "circle") == (8 * most, 8 * most, (), ("circle",))
 
 
 def test_an_embedding_is_read_as_the_pipeline_does(tmp_path: Path) -> None:
