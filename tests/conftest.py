@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 ROOT = Path(__file__).parent.parent
+PLACES = json.loads((ROOT / "webapp/builtin/text_encoder/config.json").read_text())["max_position_embeddings"] - 2  # for a prompt's tokens
 ENDS = ("done", "failed", "cancelled")
 T = TypeVar("T")
 

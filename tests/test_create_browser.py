@@ -5,14 +5,13 @@ from __future__ import annotations
 
 import base64
 import io
-import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Visitor, eventually
+from conftest import PLACES, Visitor, eventually
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
@@ -139,7 +138,7 @@ def test_tokens_unknown_words_and_the_number_of_pictures_are_told_while_one_type
     )
     page.locator("#prompt").evaluate(typed, "a zyzzyva on a hill")
     expect(page.locator("#unknown")).to_have_text("This model does not know: zyzzyva. Stable Diffusion 2.1 knows this.")
-    expect(page.locator("#length")).to_contain_text(re.compile(r"of \d\d tokens"))
+    expect(page.locator("#length")).to_contain_text(f"of {PLACES} tokens")
     expect(page.locator("#underlay mark")).to_have_text("zyzzyva")
     assert len(asked) == 1 and "zyzzyva+on+a+hill" in asked[0], "asked once, after the typing stopped"
     mark, text = page.locator("#underlay mark").bounding_box(), page.locator("#prompt").bounding_box()

@@ -6,7 +6,7 @@ from pathlib import Path
 from diffusers.utils import logging
 
 from training import export, recipe, turbo
-from training.plan import SIZES, Plan, pick_device
+from training.plan import NUMBERS, SIZES, Plan, pick_device
 
 
 def main() -> None:
@@ -38,6 +38,8 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=48_000, help="how many to render and learn from")
     parser.add_argument("--export-only", action="store_true", help="write the model as it stands, also while another process trains it")
     asked = parser.parse_args()
+    if asked.begun and not (asked.begun / NUMBERS).is_file():
+        parser.error(f"{asked.begun} is not a model that this made")
     logging.set_verbosity_error()  # diffusers would warn of every change of precision
     device = pick_device(asked.device)
     on_cpu = device == "cpu"
