@@ -297,13 +297,16 @@ def test_the_noise_schedule_is_the_one_that_is_exported() -> None:
 
 
 def test_times_are_drawn_where_nouns_decide_and_everywhere_else_too() -> None:
-    times = diffusion.draw_times(50_000)
+    times = diffusion.draw_times(50_000, 16)
     assert 0 <= times.min() < 30 and 970 < times.max() <= 999
     assert abs(float(times.float().mean()) - diffusion.MIDDLE) < 10
     share = torch.histc(times.float(), 10, 0, 1000) / 50_000
     assert 0.17 < share[4] < 0.19 and 0.02 < share[0] < 0.04 and 0.01 < share[9] < 0.03
-    few = diffusion.draw_times(24).sort().values
+    few = diffusion.draw_times(24, 16).sort().values
     assert int((few < 475).sum()) in (11, 12, 13), "each batch has its share of all levels"
+    large = diffusion.draw_times(50_000, 32).float()
+    assert 80 < float(large.mean()) - diffusion.MIDDLE < 100, "later on a larger page; its normal is cut at 1000"
+    assert large.max() <= 999
 
 
 def test_captions_are_padded_as_the_pipeline_pads_them(words: CLIPTokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -365,6 +368,9 @@ def test_the_folder_is_half_precision_with_a_card_and_a_sheet(made: Plan) -> Non
     for sheet in ("contact.webp", "strangers.webp"):
         assert 1000 < (made.out / sheet).stat().st_size < 400_000
     assert (made.out / "defaults.json").read_text().startswith("{")
+    offered = [phrase for phrases in json.loads((made.out / "words.json").read_text()).values() for phrase in phrases]
+    taught = set(scenes.vocabulary())
+    assert len(offered) > 120 and {phrase for phrase in offered if not taught.issuperset(phrase.split())} == set()
     card.write_table(made.out / "README.md", "| a table |")
     card.write_table(made.out / "README.md", "| another |")
     text = (made.out / "README.md").read_text()

@@ -57,8 +57,9 @@ must be low; *autoencoder* is a ceiling, real pictures decoded from their own la
 
 
 def write(plan: Plan) -> None:
-    """Write the card and its numbers beside the weights; a table that was there is dropped, for it scored other weights."""
+    """Write the card, its numbers and `phrases` beside the weights; a table that was there is dropped, for it scored other weights."""
     known = numbers(plan)
+    (plan.out / "words.json").write_text(json.dumps(phrases(), indent=1) + "\n")
     (plan.out / NUMBERS).write_text(json.dumps(known, indent=1) + "\n")
     words = scenes.vocabulary()
     forms = [f"{width * plan.size // 256}x{height * plan.size // 256}" for width, height in scenes.FORMS.values()]
@@ -103,6 +104,27 @@ def knowledge() -> str:
         "Styles": ["cartoon", *filter(None, scenes.STYLE_WORDS)],
     }
     return "\n".join(f"- {name}: {', '.join(items)}." for name, items in groups.items())
+
+
+def phrases() -> dict[str, list[str]]:
+    """What the page offers to put into a prompt, by kind: every word and place that is taught, said in one way."""
+    return {
+        "Colours": list(pen.COLOURS),
+        "Shapes": list(things.SHAPES),
+        "Animals": list(things.ANIMALS),
+        "Buildings": list(things.BUILDINGS),
+        "Vehicles": list(things.VEHICLES),
+        "Plants": list(things.GROWN),
+        "Things": list(things.OBJECTS),
+        "Places": [said[0] for said in scenes.WHERE.values()],
+        "Time": [said[0] or said[-1] for said in scenes.TIMES.values()],
+        "Weather": [said[0] or said[-1] for said in scenes.WEATHERS.values()],
+        "Seasons": [said[0] for season, said in scenes.SEASONS.items() if season],
+        "How many and how large": ["two", "three", "small", "large"],
+        "Where it is": [*filter(None, scenes.SPOTS), *scenes.RELATIONS],
+        "Behind it": [f"on {scenes.article(colour)} background" for colour in pen.COLOURS],
+        "Styles": [said[0].format("").strip(" ,") for style, said in scenes.STYLE_WORDS.items() if style],
+    }
 
 
 def device_name(device: str) -> str:

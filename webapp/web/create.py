@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 from flask import Blueprint, jsonify, redirect, render_template, request, url_for
@@ -23,19 +25,7 @@ EXAMPLES = (
     "a lighthouse in a storm at night",
     "a small red star left of a blue square on a white background",
 )
-KNOWN = (  # by the built-in model; a test holds them against its vocabulary
-    ("Colours", ("red", "orange", "yellow", "green", "blue", "purple", "pink", "brown", "black", "white", "grey")),
-    ("Shapes", ("circle", "square", "triangle", "star", "heart", "cross", "diamond")),
-    ("Things", ("elephant", "cat", "dog", "bird", "fish", "house", "castle", "lighthouse", "boat", "tree", "edinburgh castle")),
-    ("Places", ("on the sea", "on the beach", "on an island", "in the mountains", "in the forest", "in the desert", "in the city")),
-    ("More places", ("in new york", "on a hill", "in a field", "in the garden")),
-    ("Time and weather", ("at sunset", "at night", "on a sunny day", "in the rain", "in a storm", "in the snow")),
-    (
-        "Where it is",
-        ("small", "large", "on the left", "on the right", "at the top", "at the bottom", "left of", "right of", "above", "below"),
-    ),
-    ("Behind it", tuple(f"on a {colour} background" for colour in ("white", "black", "blue", "yellow"))),
-)
+KNOWN = json.loads((Path(__file__).parents[1] / "builtin" / "words.json").read_text())  # phrases of the built-in model's words, by kind
 READ = 16  # prompts of one form whose words are looked at
 LISTED = 50  # words of them that are told
 FROM_A_PICTURE = ("image", "mask", "strength", "only_masked", "outpaint_left", "outpaint_right", "outpaint_up", "outpaint_down")
@@ -65,7 +55,7 @@ def _create_page(
         max_prompt=MAX_PROMPT,
         max_upload=forms.MAX_UPLOAD,
         examples=EXAMPLES,
-        known=KNOWN,
+        known=KNOWN.items(),
         filled=any(fields.values()),
         start=start,
         notes=[told(note) for note in notes],
