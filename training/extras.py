@@ -12,8 +12,9 @@ from PIL import Image
 
 from training import pictures, scenes
 from training.pen import COLOURS, INK, Colour, Pen, curve, darker
-from training.places import PLACES, draw_fall, draw_sky
+from training.places import PLACES
 from training.plan import Plan
+from training.sky import draw_fall, draw_sky
 from training.things import SUBJECTS, USUAL
 from webapp.engine import maps
 

@@ -13,8 +13,10 @@ from zlib import crc32
 from PIL import Image
 
 from training import styles
+from training.land import WATER
 from training.pen import COLOURS, Colour, Pen, mix
-from training.places import FILLING, PLACES, WATER, draw_fall, draw_sky
+from training.places import FILLING, PLACES
+from training.sky import draw_fall, draw_sky
 from training.things import ANIMALS, BUILDINGS, GROWN, OBJECTS, SHAPES, SUBJECTS, USUAL, VEHICLES
 
 FORMS = {"square": (256, 256), "wide": (320, 192), "tall": (192, 320)}  # pixels, width and height
