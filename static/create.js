@@ -16,17 +16,18 @@ const say = (id, text) => {
   return line;
 };
 
-document.addEventListener("model", ({ detail: { name, defaults } }) => {
+document.addEventListener("model", ({ detail: { name, state, defaults } }) => {
   known.hidden = name !== "builtin";
   if (!defaults) return;
   for (const field of ["width", "height", "steps", "guidance", "strength", "hires_strength"]) elements[field].placeholder = defaults[field];
   elements.model.options[0].text = t("{name}, which is loaded", { name });
   elements.sampler.options[0].text = t("as the model likes ({sampler})", defaults);
   showChoices();
-  if (model !== name) (asked = ""), later(read, 600); // it may know other words
-  model = name;
+  const now = state === "ready" ? name : ""; // before, it cannot read
+  if (now && now !== model) (asked = ""), later(read, 600); // it may know other words
+  model = now;
 });
-let model = "";
+let model = ""; // that could read last
 
 // What the folded options say of themselves.
 function showChoices() {

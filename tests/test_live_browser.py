@@ -215,6 +215,7 @@ def test_while_the_model_is_away_the_page_says_so_and_a_button_brings_another(ch
     page.get_by_text("Use the built-in model instead").click()
     expect(finished(page)).to_have_count(1)
     expect(page.locator("#starting")).to_be_hidden()
+    expect(page.locator("#length")).to_contain_text("tokens")  # what was typed before there was a model to read it
     context.close()
 
 
