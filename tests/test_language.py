@@ -15,6 +15,7 @@ from webapp.schema import GenerationRequest
 from webapp.settings import Settings
 from webapp.web import frame, language
 from webapp.web.app import create_app
+from webapp.web.create import KNOWN
 from webapp.web.language import LANGUAGES, texts, told, translate
 
 ROOT = Path(__file__).parent.parent
@@ -34,7 +35,7 @@ def used() -> dict[str, str]:
             for match in re.finditer(call, path.read_text()):
                 quoted = next(group for group in match.groups() if group)
                 found.setdefault(re.sub(r"\\(.)", r"\1", quoted[1:-1]), path.name)
-    return found | {entry.note: "catalogue.py" for entry in SHIPPED}
+    return found | {entry.note: "catalogue.py" for entry in SHIPPED} | {kind: "words.json" for kind in KNOWN}
 
 
 def places(text: str) -> set[str]:
