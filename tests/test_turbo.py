@@ -70,7 +70,7 @@ def test_the_right_v_lands_on_the_way() -> None:
     times, turns = turbo.levels()
     x, goal = torch.randn(4, 2, 3, 3), torch.randn(4, 2, 3, 3)
     v = turbo.needed(x, goal, turns)
-    assert torch.allclose(turbo.stride(x, v, turns), goal, atol=1e-5)
+    assert torch.allclose(diffusion.stride(x, v, turns), goal, atol=1e-5)
     for scheduler in (turbo.make_scheduler(), samplers.build("DDIM", "", turbo.make_scheduler().config, turbo.STRIDES, "cpu")):
         assert isinstance(scheduler, DDIMScheduler)
         scheduler.set_timesteps(turbo.STRIDES)

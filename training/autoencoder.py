@@ -1,7 +1,6 @@
 """The autoencoder: AutoencoderKL in SD's shape, from 256x256 pixels to 4x32x32 latents of unit variance and back.
 
-Two trainings live here, the whole and, last of all, the decoder alone: that one leaves the latents as they are, so the
-UNet trained on them stays valid.
+Its training lives here; last of all, `decoder` trains one half of it alone.
 """
 
 import functools
@@ -103,30 +102,6 @@ class Whole(nn.Module):
         mean, log_variance = posterior.mean.float(), posterior.logvar.float()
         divergence = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
         return picture_loss(drawn, real) + DIVERGENCE * divergence
-
-
-class DecoderOnly(nn.Module):
-    """The last training: whole pictures from the cached latents; nothing but the decoder moves."""
-
-    def __init__(self, plan: Plan, folder: Path) -> None:
-        super().__init__()
-        self.plan = plan
-        self.model = AutoencoderKL.from_pretrained(folder)
-        self.model.encoder.requires_grad_(False)
-        self.model.quant_conv.requires_grad_(False)
-        self.pixels = {form: pictures.pixels(plan.work, "train", form) for form in pictures.SHARES}
-        self.latents = {form: latents(plan.work, plan.size, form) for form in pictures.SHARES}
-
-    def loss(self, progress: float) -> Tensor:
-        """One batch's loss, the latents jittered a little, as the UNet's will be."""
-        share, form = max(1, self.plan.autoencoder_batch // 4 // self.plan.workers), draw_form()
-        chosen = rows(self.pixels[form], share)
-        real = to_tensor(pictures.sized(self.pixels[form][chosen], self.plan.size), self.plan.device)
-        latents = torch.from_numpy(self.latents[form][chosen]).float().to(self.plan.device)  # (B, 4, h, w)
-        latents = latents + 0.03 * torch.randn_like(latents)
-        with mixed(self.plan.device):
-            drawn = self.model.decode(latents / SCALING).sample
-        return picture_loss(drawn, real)
 
 
 @torch.no_grad()

@@ -35,7 +35,7 @@ class Plan:
     autoencoder_channels: tuple[int, ...] = (24, 48, 96, 128)
     autoencoder_groups: int = 8
     autoencoder_batch: int = 8  # in pictures of 128x128
-    unet_channels: tuple[int, ...] = (32, 64, 128, 192)
+    unet_channels: tuple[int, ...] = (64, 64, 128, 192)
     unet_groups: int = 16
     width: int = 128  # of the text encoder and the cross attention
     text_layers: int = 3

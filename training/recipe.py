@@ -8,7 +8,7 @@ import numpy as np
 from diffusers import StableDiffusionPipeline
 from transformers import CLIPTokenizer
 
-from training import autoencoder, diffusion, export, parallel, pictures, tokenizer, turbo
+from training import autoencoder, decoder, diffusion, export, parallel, pictures, tokenizer, turbo
 from training.plan import NUMBERS, Plan
 
 
@@ -79,9 +79,8 @@ def train_diffusion(plan: Plan) -> None:
 
 
 def train_decoder(plan: Plan) -> None:
-    """Train the decoder alone for the rest of the time."""
-    task = functools.partial(autoencoder.DecoderOnly, plan, plan.work / "autoencoder")
-    parallel.train(task, _settings(plan, "decoder", plan.decoder_share))
+    """Train the decoder alone for the rest of the time, with the UNet as it is by then."""
+    parallel.train(functools.partial(decoder.DecoderOnly, plan), _settings(plan, "decoder", plan.decoder_share))
     model = export.load_autoencoder(plan).to(plan.device)
     _note(plan, decoder_db=autoencoder.decibels(model, _square(plan, "held_out"), plan.device))
 

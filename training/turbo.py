@@ -4,8 +4,7 @@ The teacher's guided ways from noise to picture are recorded once; the student, 
 each in four strides of DDIM. That is progressive distillation (Salimans and Ho, 2022, https://arxiv.org/abs/2202.00512) in
 one leap instead of several halvings, with the guidance put into the weights (Meng et al., 2023, https://arxiv.org/abs/2210.03142).
 
-With signal cos(a) and noise sin(a), a DDIM step without noise from angle a to b is a turn by a - b in the plane of x and v:
-x' = cos(a - b) x - sin(a - b) v (their appendix D). So the v that lands on a given point can be read off.
+A stride is a turn in the plane of x and v, so the v that lands on a given point can be read off.
 """
 
 import functools
@@ -69,14 +68,8 @@ def levels() -> tuple[Tensor, Tensor]:
     return scheduler.timesteps, -torch.cat([angles, torch.zeros(1)]).diff()
 
 
-def stride(x: Tensor, v: Tensor, turn: Tensor) -> Tensor:
-    """Where one DDIM step lands; x and v (B, C, h, w), the angle `turn` (B,)."""
-    turn = turn[:, None, None, None]
-    return turn.cos() * x - turn.sin() * v
-
-
 def needed(x: Tensor, landing: Tensor, turn: Tensor) -> Tensor:
-    """The v with which `stride` goes from x to `landing`; shapes as there."""
+    """The v with which `diffusion.stride` goes from x to `landing`; shapes as there."""
     turn = turn[:, None, None, None]
     return (turn.cos() * x - landing) / turn.sin()
 
@@ -198,7 +191,7 @@ class Distilling:
 
     def land(self, x: Tensor, at: Tensor, ids: Tensor) -> Tensor:
         """Where the student's strides `at` lead from x; shapes as in `guess`."""
-        return stride(x, self.guess(x, at, ids), self.turns[at])
+        return diffusion.stride(x, self.guess(x, at, ids), self.turns[at])
 
     def _points(self, form: str, rows: Tensor, at: Tensor) -> Tensor:
         """The teacher's ways `rows` (B,) at their points `at` (B,) in 0..4: (B, C, h, w)."""
