@@ -69,7 +69,7 @@ def write(plan: Plan) -> None:
         minutes=known["minutes"],
         device=device_name(plan.device),
         decibels=known.get("decoder_db", known.get("autoencoder_db", float("nan"))),
-        known=knowledge(),
+        known="\n".join(f"- {kind}: {', '.join(said)}." for kind, said in phrases().items()),
         count=len(words),
         words=textwrap.fill(", ".join(words), 150),
         scores=f"{BEGIN}\nNot scored yet: `python -m training.score FOLDER`.\n{END}",
@@ -86,28 +86,8 @@ def numbers(plan: Plan) -> dict[str, float]:
     return known | {"minutes": round(known.get("minutes", 0) + seconds / 60, 1)}
 
 
-def knowledge() -> str:
-    """What the renderer teaches, as a list in Markdown."""
-    groups = {
-        "Colours": pen.COLOURS,
-        "Flat shapes, small or large, in nine spots, alone and in twos": things.SHAPES,
-        "Animals": things.ANIMALS,
-        "Buildings": things.BUILDINGS,
-        "Vehicles": things.VEHICLES,
-        "What grows": things.GROWN,
-        "Things": things.OBJECTS,
-        "Places": scenes.WHERE,
-        "Hours": scenes.TIMES,
-        "Weather": scenes.WEATHERS,
-        "Seasons": filter(None, scenes.SEASONS),
-        "Of two, one is": scenes.RELATIONS,
-        "Styles": ["cartoon", *filter(None, scenes.STYLE_WORDS)],
-    }
-    return "\n".join(f"- {name}: {', '.join(items)}." for name, items in groups.items())
-
-
 def phrases() -> dict[str, list[str]]:
-    """What the page offers to put into a prompt, by kind: every word and place that is taught, said in one way."""
+    """What it knows, by kind, as the card lists it and the page offers it to be put into a prompt: each thing said in one way."""
     return {
         "Colours": list(pen.COLOURS),
         "Shapes": list(things.SHAPES),
@@ -123,7 +103,9 @@ def phrases() -> dict[str, list[str]]:
         "How many and how large": ["two", "three", "small", "large"],
         "Where it is": [*filter(None, scenes.SPOTS), *scenes.RELATIONS],
         "Behind it": [f"on {scenes.article(colour)} background" for colour in pen.COLOURS],
-        "Styles": [said[0].format("").strip(" ,") for style, said in scenes.STYLE_WORDS.items() if style],
+        "Styles": [
+            next(way[2:].strip(" ,") for way in said if way.startswith("{}") and way != "{}") for said in scenes.STYLE_WORDS.values()
+        ],
     }
 
 

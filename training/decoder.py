@@ -1,6 +1,6 @@
 """The last training: the decoder alone, for what the UNet hands it. The latents stay as they are, so the UNet trained on them stays valid.
 
-A UNet's latents are not quite those of a picture, least of all at edges. A decoder that has seen both draws the edges that were meant.
+A UNet's latents are not quite those of a picture, least of all at edges. A decoder that has seen both is to draw the edges that were meant.
 """
 
 import numpy as np
