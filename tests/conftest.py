@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent.parent
 PLACES = json.loads((ROOT / "webapp/builtin/text_encoder/config.json").read_text())["max_position_embeddings"] - 2  # for a prompt's tokens
+NATIVE = json.loads((ROOT / "webapp/builtin/defaults.json").read_text())["width"]  # pixels a side of what the built-in model draws best
 ENDS = ("done", "failed", "cancelled")
 T = TypeVar("T")
 

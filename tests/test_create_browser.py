@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import PLACES, Visitor, eventually
+from conftest import NATIVE, PLACES, Visitor, eventually
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
@@ -177,12 +177,12 @@ def test_every_word_that_it_is_said_to_know_is_one_that_it_knows(page):
 def test_a_shape_and_a_slider_write_the_size(page):
     fold(page, "width")
     slider = page.locator("#side")
-    assert (slider.get_attribute("min"), slider.get_attribute("max")) == ("128", "1024")
-    expect(page.locator("#native-said")).to_contain_text("128")
+    assert (slider.get_attribute("min"), slider.get_attribute("max")) == (str(min(256, NATIVE)), "1024")
+    expect(page.locator("#native-said")).to_contain_text(str(NATIVE))
     page.get_by_role("button", name="3:2").click()
-    assert (page.input_value("[name=width]"), page.input_value("[name=height]")) == ("128", "88")
+    assert (page.input_value("[name=width]"), page.input_value("[name=height]")) == (str(NATIVE), str(round(NATIVE / 12) * 8))
     slider.focus()
-    for _ in range(4):
+    for _ in range((384 - NATIVE) // 64):
         page.keyboard.press("ArrowRight")
     assert (page.input_value("[name=width]"), page.input_value("[name=height]")) == ("384", "256")
     expect(page.locator("#size-said")).to_have_text("384 × 256")
@@ -199,7 +199,7 @@ def test_every_shape_and_size_is_one_that_can_be_asked_for(page, shape):
     fold(page, "width")
     page.get_by_role("button", name=shape, exact=True).click()
     across, down = map(int, shape.split(":"))
-    for side in (128, 512, 768, 1024):
+    for side in (NATIVE, 512, 768, 1024):
         page.fill("#side", str(side))
         size = {name: page.input_value(f"[name={name}]") for name in ("width", "height")}
         request = GenerationRequest.read({"prompt": "a", **size})
@@ -281,7 +281,7 @@ def test_without_storage_the_form_still_draws(chromium, site):
     page.fill("#prompt", "a red circle")
     fold(page, "more")
     page.fill("[name=steps]", "1")
-    assert drawn(page).size == (128, 128)
+    assert drawn(page).size == (NATIVE, NATIVE)
     context.close()
 
 
@@ -327,7 +327,7 @@ def test_a_script_that_did_not_come_locks_nothing_and_may_come_later(page, plain
     page.fill("#prompt", "a red circle")
     fold(page, "more")
     page.fill("[name=steps]", "1")
-    assert drawn(page).size == (128, 128), "it is drawn from without a stage"
+    assert drawn(page).size == (NATIVE, NATIVE), "it is drawn from without a stage"
     expect(page.locator(".draw")).to_be_enabled()
     page.click("#clear")
     expect(page.locator("#prompt")).to_have_value("")
@@ -441,11 +441,11 @@ def test_a_picture_of_the_gallery_opens_with_its_brush(page, site):
     id = page.locator(".print[data-state=done] .save").first.get_attribute("href").split("/")[-1].split(".")[0]
     page.goto(f"{site.address}/?start={id}#mask")
     expect(page.locator("#brush")).to_have_attribute("aria-pressed", "true")
-    assert page.evaluate("document.getElementById('start-picture').width") == 128
+    assert page.evaluate("document.getElementById('start-picture').width") == NATIVE
     stroke(page, (0.4, 0.5), (0.6, 0.5))
     fold(page, "more")
     page.fill("[name=steps]", "2")
-    assert drawn(page).size == (128, 128)
+    assert drawn(page).size == (NATIVE, NATIVE)
 
 
 # -- settings

@@ -10,6 +10,7 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
+from conftest import NATIVE
 from PIL import Image, ImageDraw, ImageFilter
 
 from training import judge, outline, scenes
@@ -61,7 +62,7 @@ def finished(drawing: Drawing) -> list[Finished]:
     return [ends[index] for index in sorted(ends)]
 
 
-def rendered(colour: str, shape: str, ground: str, spot: str = "", size: str = "", side: int = 128) -> Image.Image:
+def rendered(colour: str, shape: str, ground: str, spot: str = "", size: str = "", side: int = NATIVE) -> Image.Image:
     """From the renderer, with a little grain: no autoencoder gives it back to the bit."""
     thing = {"shape": shape, "colour": colour, "size": size, "spot": spot}
     image = scenes.draw({"kind": "shape", "background": ground, "objects": [thing]}, random.Random(0)).resize((side, side))
@@ -69,7 +70,7 @@ def rendered(colour: str, shape: str, ground: str, spot: str = "", size: str = "
     return Image.fromarray(np.clip(np.asarray(image) + grain, 0, 255).astype(np.uint8))
 
 
-def over(image: Image.Image, reach: int = 6) -> Image.Image:
+def over(image: Image.Image, reach: int = 3 * NATIVE // 64) -> Image.Image:
     """A mask over the figure and `reach` pixels around it."""
     return Image.fromarray(outline.figure(image).astype(np.uint8) * 255).filter(ImageFilter.MaxFilter(2 * reach + 1))
 
@@ -146,8 +147,8 @@ def test_inpainting_changes_what_is_masked_and_not_one_pixel_more(draw: Draw, bl
 
 
 def test_inpainting_elsewhere_leaves_the_object(draw: Draw) -> None:
-    start, corner = rendered("red", "circle", "blue"), Image.new("L", (128, 128))
-    ImageDraw.Draw(corner).rectangle((2, 2, 28, 28), fill=255)
+    start, corner = rendered("red", "circle", "blue"), Image.new("L", (NATIVE, NATIVE))
+    ImageDraw.Draw(corner).rectangle([share * NATIVE // 64 for share in (1, 1, 14, 14)], fill=255)
     drawn = draw(GREEN, FEW, {START: start, ELSEWHERE: corner}, image=START, mask=ELSEWHERE)
     assert seen(drawn, "blue", "green", "circle") <= 0.1
     assert all(kept(drawn, start, np.asarray(corner) == 0))
@@ -162,30 +163,31 @@ def test_without_a_mask_no_pixel_is_safe(draw: Draw) -> None:
 @pytest.mark.parametrize("blur", [0, 4])
 def test_the_masked_part_alone_is_drawn_in_its_place(draw: Draw, blur: int) -> None:
     """In a picture twice as large as the model's own, which keeps its size."""
-    start = rendered("red", "circle", "blue", "in the top left corner", "small", side=256)
+    start = rendered("red", "circle", "blue", "in the top left corner", "small", side=2 * NATIVE)
     mask = over(start)
-    images, fields = {START: start, MASK: mask}, {"image": START, "mask": MASK, "mask_blur": blur, "width": 128, "height": 128}
+    images, fields = {START: start, MASK: mask}, {"image": START, "mask": MASK, "mask_blur": blur, "width": NATIVE, "height": NATIVE}
     drawn = draw(GREEN, SEEDS[:10], images, only_masked=True, **fields)
-    assert {image.size for image in drawn} == {(256, 256)}
+    assert {image.size for image in drawn} == {(2 * NATIVE, 2 * NATIVE)}
     assert seen(drawn, "blue", "green", "circle") >= 0.85
     assert all(kept(drawn, start, np.asarray(mask) == 0))
-    assert {image.size for image in draw(GREEN, range(2), images, **fields)} == {(128, 128)}
+    assert {image.size for image in draw(GREEN, range(2), images, **fields)} == {(NATIVE, NATIVE)}
 
 
 @pytest.mark.parametrize("blur", [0, 4])
 def test_outpainting_goes_on_and_keeps_what_was_there(draw: Draw, blur: int) -> None:
     """All of it but the seam's strip, twice as broad as the blur."""
     start = rendered("red", "circle", "blue")
-    there = np.zeros((128, 192), bool)
-    there[:, 64 + 2 * blur :] = True
-    whole = Image.new("RGB", (192, 128))
-    whole.paste(start, (64, 0))
+    more = NATIVE // 2
+    there = np.zeros((NATIVE, NATIVE + more), bool)
+    there[:, more + 2 * blur :] = True
+    whole = Image.new("RGB", (NATIVE + more, NATIVE))
+    whole.paste(start, (more, 0))
     drawn, other = (
-        draw(words, FEW, {START: start}, image=START, outpaint_left=64, mask_blur=blur)
+        draw(words, FEW, {START: start}, image=START, outpaint_left=more, mask_blur=blur)
         for words in (PLAIN, "a red circle on a yellow background")
     )
     assert all(kept(drawn + other, whole, there))
-    blue, not_blue = (shares([image.crop((0, 0, 64, 128)) for image in images], "blue").mean() for images in (drawn, other))
+    blue, not_blue = (shares([image.crop((0, 0, more, NATIVE)) for image in images], "blue").mean() for images in (drawn, other))
     assert blue > 0.75 and not_blue < blue - 0.2
 
 
@@ -240,12 +242,12 @@ def test_the_second_pass_keeps_one_subject_where_plain_large_pictures_repeat_it(
 
     def rate(seeds: range, **fields: object) -> float:
         pictures = [draw(f"a large {colour} {shape} on a {ground} background", seeds, **fields) for ground, colour, shape in asked]
-        assert {image.size for images in pictures for image in images} == {(256, 256) if fields else (128, 128)}
+        assert {image.size for images in pictures for image in images} == {(2 * NATIVE, 2 * NATIVE) if fields else (NATIVE, NATIVE)}
         return float(np.mean([seen(images, *facts) for images, facts in zip(pictures, asked)]))
 
     small, large = rate(range(5)), rate(range(5), hires_scale=2, hires_strength=0.3)
     assert large >= 0.8 and large >= small - 0.15
-    assert rate(range(2), width=256, height=256) <= 0.3
+    assert rate(range(2), width=2 * NATIVE, height=2 * NATIVE) <= 0.3
 
 
 def test_a_variation_is_near_its_picture(draw: Draw) -> None:
