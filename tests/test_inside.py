@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tiny
 import torch
+from conftest import NATIVE
 from PIL import Image
 
 from webapp import plots
@@ -19,6 +20,7 @@ from webapp.schema import GenerationRequest
 
 PROMPT = "a red circle on a blue background"
 SEEDS = range(20)
+GRID = NATIVE // 8  # latents a side
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +124,7 @@ def test_the_signal_falls_from_all_to_nearly_nothing(model):
 def test_there_and_back_loses_little_and_something(model, engine):
     picture = Image.fromarray(drawn(engine, request(model)))
     latents = inside.encode(model, picture)
-    assert latents.shape == (1, 4, 16, 16)
+    assert latents.shape == (1, 4, GRID, GRID)
     back = inside.decode(model, latents)
     assert 25 < plots.likeness(picture, back) < 60
     assert plots.likeness(picture, picture) == math.inf
@@ -143,12 +145,13 @@ def test_looking_changes_nothing(model, engine):
     assert np.array_equal(np.asarray(seen), drawn(engine, wanted))
     assert set(maps) == set(PROMPT.split())
     total = sum(maps.values())
-    assert all(each.shape == (16, 16) and each.min() >= 0 for each in maps.values()) and total.max() < 1, "shares of one attention"
+    assert all(each.shape == (GRID, GRID) and each.min() >= 0 for each in maps.values()) and total.max() < 1, "shares of one attention"
 
 
-def test_maps_have_the_pictures_shape(model):
-    _, maps = inside.attention(model, request(model, width=192, height=104, steps=2))
-    assert {each.shape for each in maps.values()} == {(13, 24)}
+@pytest.mark.parametrize(("width", "height"), [(192, 104), (104, 72), (264, 136)])
+def test_maps_have_the_pictures_shape(model, width, height):
+    _, maps = inside.attention(model, request(model, width=width, height=height, steps=2))
+    assert {each.shape for each in maps.values()} == {(height // 8, width // 8)}
 
 
 def test_the_attention_of_circle_lies_on_the_circle(model):
@@ -158,7 +161,7 @@ def test_the_attention_of_circle_lies_on_the_circle(model):
     for seed in SEEDS:
         picture, maps = inside.attention(model, request(model, seed=seed))
         pixels = np.asarray(picture).astype(int)
-        red = (pixels[..., 0] > pixels[..., 2] + 40).reshape(16, 8, 16, 8).mean((1, 3))  # of each latent's place
+        red = (pixels[..., 0] > pixels[..., 2] + 40).reshape(GRID, 8, GRID, 8).mean((1, 3))  # of each latent's place
         areas.append(red.mean())
         assert 0.03 < areas[-1] < 0.5, "there is a red thing"
         for word, seen in maps.items():

@@ -4,6 +4,7 @@ is drawn to be looked at on its way, one alone and by whoever calls. Prompts are
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -155,6 +156,7 @@ class _Watching(TorchFunctionMode):
     def __init__(self, checkpoint: Checkpoint, size: tuple[int, int]) -> None:
         super().__init__()
         self.size = size
+        self.grids = [tuple(-(-side // 2**level) for side in size) for level in range(max(size).bit_length() + 1)]  # of a UNet's levels
         self.upward = sum(name.endswith("attn2") for name, _ in checkpoint.unet.up_blocks.named_modules())  # the last in each call
         self.calls: list[torch.Tensor] = []
         self.total, self.steps = torch.zeros(()), 0
@@ -168,8 +170,7 @@ class _Watching(TorchFunctionMode):
     def collect(self) -> None:
         """At the end of a step."""
         for call in self.calls[-self.upward :]:
-            factor = round((self.size[0] * self.size[1] / call.shape[1]) ** 0.5)
-            height, width = (-(-side // factor) for side in self.size)
+            height, width = next(grid for grid in self.grids if math.prod(grid) == call.shape[1])
             self.total = self.total + interpolate(call.view(1, -1, height, width), self.size, mode="bilinear")[0].cpu()
         self.calls.clear()
         self.steps += 1
