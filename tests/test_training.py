@@ -191,6 +191,7 @@ def test_unknown_words_become_pieces(words: CLIPTokenizer, text: str) -> None:
 
 def test_old_and_new_files_load_alike(words: CLIPTokenizer, tmp_path: Path) -> None:
     tokenizer.save(words, tmp_path)
+    assert list(json.loads((tmp_path / "vocab.json").read_text("utf-8")).values()) == list(range(len(words))), "the same bytes each time"
     text = "a stormy island, quite xylophonic"
     assert CLIPTokenizer.from_pretrained(tmp_path)(text).input_ids == words(text).input_ids
     (tmp_path / "tokenizer.json").unlink()

@@ -44,6 +44,13 @@ def make(plan: Plan) -> AutoencoderKL:
     )
 
 
+def without_encoder(model: AutoencoderKL) -> AutoencoderKL:
+    """The same model, with the half frozen that the latents come from."""
+    model.encoder.requires_grad_(False)
+    model.quant_conv.requires_grad_(False)
+    return model
+
+
 def to_tensor(pixels: np.ndarray, device: str = "cpu") -> Tensor:
     """(N, H, W, 3) uint8 to (N, 3, H, W) in -1..1, channels last in memory, which encodes faster."""
     return torch.from_numpy(np.array(pixels)).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1

@@ -23,10 +23,7 @@ class DecoderOnly:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        folder = plan.work / "autoencoder"
-        self.model = AutoencoderKL.from_pretrained(folder)
-        self.model.encoder.requires_grad_(False)
-        self.model.quant_conv.requires_grad_(False)
+        self.model = autoencoder.without_encoder(AutoencoderKL.from_pretrained(plan.work / "autoencoder"))
         self.both = export.load_both(plan).to(plan.device)
         words = CLIPTokenizer.from_pretrained(plan.work / "tokenizer")
         self.pixels = {form: pictures.pixels(plan.work, "train", form) for form in pictures.SHARES}

@@ -9,7 +9,7 @@ import torch
 from diffusers import AutoencoderKL, StableDiffusionPipeline
 from transformers import CLIPTokenizer
 
-from training import card, contact, diffusion, parallel, tokenizer
+from training import autoencoder, card, contact, diffusion, parallel, tokenizer
 from training.plan import Plan
 
 DEFAULTS = {"steps": 20, "guidance": 2.5, "sampler": "DPM++ 2M", "strength": 0.5, "hires_strength": 0.3}
@@ -43,9 +43,7 @@ def load_autoencoder(plan: Plan) -> AutoencoderKL:
     model.register_to_config(sample_size=plan.size)
     checkpoint = plan.checkpoint("decoder")
     if checkpoint.exists():
-        model.encoder.requires_grad_(False)
-        model.quant_conv.requires_grad_(False)
-        parallel.restore(model, checkpoint)
+        parallel.restore(autoencoder.without_encoder(model), checkpoint)
     return model
 
 
