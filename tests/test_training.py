@@ -553,16 +553,24 @@ def test_a_reader_goes_on_after_the_round_it_was_stopped_in(tmp_path: Path, made
 def test_drawn_pictures_are_kept_until_the_weights_change(made: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(score, "BLOCK", 4)
     asked = score.questions(1)
-    pipe, calls = contact.load(made.out), []
-    real = score._draw
-    monkeypatch.setattr(score, "_draw", lambda *how: calls.append(len(how[2])) or real(*how))
-    first = score.draw(pipe, made.out, asked, tmp_path)
-    assert calls == [4, 2] and len(first) == len(asked) == len(scenes.KINDS)
-    again = score.draw(pipe, made.out, asked, tmp_path)
-    assert calls == [4, 2] and all(np.array_equal(one, two) for one, two in zip(first, again))
+
+    def kept() -> dict[Path, int]:
+        return {path: path.stat().st_mtime_ns for path in (tmp_path / "drawn").iterdir()}
+
+    first = score.draw(made.out, asked, tmp_path)
+    blocks = kept()
+    assert len(blocks) == 2 and len(first) == len(asked) == len(scenes.KINDS)
+    alone = score._draw(contact.load(made.out), made.out, [asked[4].caption], 4)[0]
+    assert (
+        np.abs(np.asarray(alone, int) - np.asarray(first[4], int)).mean()
+        < 1
+        < np.abs(np.asarray(alone, int) - np.asarray(first[5], int)).mean()
+    )
+    again = score.draw(made.out, asked, tmp_path)
+    assert kept() == blocks and all(np.array_equal(one, two) for one, two in zip(first, again))
     defaults = made.out / "defaults.json"
     before = defaults.read_text()
     defaults.write_text(before.replace('"steps": 20', '"steps": 2'))
-    score.draw(pipe, made.out, asked, tmp_path)
-    assert calls == [4, 2, 4, 2]
+    other = score.draw(made.out, asked, tmp_path)
+    assert len(kept()) == 4 and not np.array_equal(first[0], other[0])
     defaults.write_text(before)

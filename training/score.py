@@ -5,6 +5,7 @@ relations, and a second judge for what a network reads; the command fails when a
 """
 
 import argparse
+import functools
 import hashlib
 import json
 import random
@@ -95,7 +96,7 @@ def score(folder: Path, count: int, work: Path) -> dict[str, Column]:
         for start in range(0, len(real), BATCH)
         for pixels in reader.round_trip(pipe.vae, np.stack([np.asarray(image) for image in real[start : start + BATCH]]))
     ]
-    drawn = draw(pipe, folder, asked, work)
+    drawn = draw(folder, asked, work)
     columns = {
         "model": judged(asked, drawn, eyes),
         "second judge": redrawn(asked, drawn),
@@ -107,7 +108,7 @@ def score(folder: Path, count: int, work: Path) -> dict[str, Column]:
     few = asked[: max(len(scenes.KINDS), len(asked) // 10)]
     torch.manual_seed(0)
     pipe.unet = UNet2DConditionModel.from_config(pipe.unet.config).eval()
-    columns["untrained"] = judged(few, _draw(pipe, folder, few, 0), eyes)
+    columns["untrained"] = judged(few, _draw(pipe, folder, [scene.caption for scene in few], 0), eyes)
     return columns
 
 
@@ -117,33 +118,41 @@ def questions(count: int) -> list[scenes.Scene]:
     return [scenes.sample(rng, held_out=True, kind=kind) for _ in range(count) for kind in scenes.KINDS]
 
 
-def draw(pipe: StableDiffusionPipeline, folder: Path, asked: list[scenes.Scene], work: Path) -> list[Image.Image]:
+def draw(folder: Path, asked: list[scenes.Scene], work: Path) -> list[Image.Image]:
     """One picture for each caption, the k-th from seed k. They are kept, a block at a time, for as long as weights and captions are the same."""
     state = hashlib.sha256()
     for path in sorted([*folder.glob("*/*.safetensors"), *folder.glob("*/*.json"), folder / "defaults.json"]):
         state.update(path.read_bytes())
-    images: list[Image.Image] = []
-    for start in tqdm(range(0, len(asked), BLOCK), "drawing", mininterval=5):
-        block = asked[start : start + BLOCK]
-        name = hashlib.sha256(state.digest() + json.dumps([start, *(scene.caption for scene in block)]).encode()).hexdigest()[:24]
-        kept = work / "drawn" / f"{name}.npy"
-        if not kept.exists():
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            partial = kept.with_suffix(".part.npy")
-            np.save(partial, np.stack([np.asarray(image) for image in _draw(pipe, folder, block, start)]))
-            partial.replace(kept)
-        images += [Image.fromarray(pixels) for pixels in np.load(kept)]
-    return images
+    blocks = [(start, [scene.caption for scene in asked[start : start + BLOCK]]) for start in range(0, len(asked), BLOCK)]
+    names = [hashlib.sha256(state.digest() + json.dumps([start, *captions]).encode()).hexdigest()[:24] for start, captions in blocks]
+    kept = [work / "drawn" / f"{name}.npy" for name in names]
+    missing = [(folder, path, *block) for path, block in zip(kept, blocks) if not path.exists()]
+    if missing:
+        kept[0].parent.mkdir(parents=True, exist_ok=True)
+        with ProcessPoolExecutor(2, mp_context=get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            list(tqdm(pool.map(_draw_block, *zip(*missing)), "drawing", total=len(missing), mininterval=5))
+    return [Image.fromarray(pixels) for path in kept for pixels in np.load(path)]
 
 
-def _draw(pipe: StableDiffusionPipeline, folder: Path, asked: list[scenes.Scene], first: int) -> list[Image.Image]:
+def _draw_block(folder: Path, kept: Path, first: int, captions: list[str]) -> None:
+    partial = kept.with_suffix(".part.npy")
+    np.save(partial, np.stack([np.asarray(image) for image in _draw(_loaded(folder), folder, captions, first)]))
+    partial.replace(kept)
+
+
+@functools.cache
+def _loaded(folder: Path) -> StableDiffusionPipeline:
+    return contact.load(folder)
+
+
+def _draw(pipe: StableDiffusionPipeline, folder: Path, captions: list[str], first: int) -> list[Image.Image]:
     settings = json.loads((folder / "defaults.json").read_text())
     images: list[Image.Image] = []
-    for start in range(0, len(asked), BATCH):
-        captions = [scene.caption for scene in asked[start : start + BATCH]]
-        seeds = [torch.Generator().manual_seed(first + start + index) for index in range(len(captions))]
+    for start in range(0, len(captions), BATCH):
+        some = captions[start : start + BATCH]
+        seeds = [torch.Generator().manual_seed(first + start + index) for index in range(len(some))]
         with mixed("cpu"):
-            images += pipe(captions, num_inference_steps=settings["steps"], guidance_scale=settings["guidance"], generator=seeds).images
+            images += pipe(some, num_inference_steps=settings["steps"], guidance_scale=settings["guidance"], generator=seeds).images
     return images
 
 
