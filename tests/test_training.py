@@ -30,6 +30,7 @@ from training import (
     muon,
     outline,
     parallel,
+    pen,
     pictures,
     reader,
     recipe,
@@ -130,6 +131,36 @@ def test_every_kind_fills_every_form_of_page(kind: str, form: str) -> None:
         pixels = np.asarray(image)
         for edge in (pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]):
             assert (edge == 0).all(axis=1).mean() < 0.5, "blank paper is black"
+
+
+def cells(one: np.ndarray, other: np.ndarray | tuple[int, ...], more_than: int) -> np.ndarray:
+    """Which squares of CELL pixels hold a pixel, of (H, W, 3), in which the two differ by more than so many levels."""
+    differs = (np.abs(one.astype(int) - other) > more_than).any(2)
+    height, width = (side // pen.CELL for side in differs.shape)
+    return differs.reshape(height, pen.CELL, width, pen.CELL).any((1, 3))
+
+
+@pytest.mark.parametrize("form", scenes.FORMS)
+@pytest.mark.parametrize("kind", scenes.KINDS)
+def test_it_is_known_where_the_things_are(kind: str, form: str) -> None:
+    """A square may be missed of which a thing has a hundredth, and no other."""
+    rng = random.Random(4)
+    for seed in range(8):
+        facts = {**scenes.sample(rng, kind=kind, form=form).facts, "style": ""}
+        if kind in ("duo", "scene"):  # in another colour, where nothing else is another
+            things = facts["things"] or [{"subject": "cat", "size": "", "facing": "left"}]
+            (red, where), (blue, same) = (
+                scenes.paint({**facts, "things": [{**thing, "colour": colour} for thing in things]}, random.Random(seed))
+                for colour in ("red", "blue")
+            )
+            assert (where != same).sum() <= 0.1 * where.sum()
+            differs = cells(np.asarray(red), np.asarray(blue), 64)
+            assert not (differs & ~where).any() and differs.sum() > 0
+            assert kind == "duo" or not scenes.paint({**facts, "things": []}, random.Random(seed))[1].any()
+        else:
+            image, where = scenes.paint(facts, random.Random(seed))
+            ground, seen = pen.COLOURS[facts["background"]], np.asarray(image)
+            assert not (where & ~cells(seen, ground, 0)).any() and not (cells(seen, ground, 64) & ~where).any()
 
 
 def test_captions_hold_no_word_outside_the_vocabulary() -> None:
@@ -307,6 +338,28 @@ def test_times_are_drawn_at_all_levels_and_most_where_things_get_their_forms() -
     assert 0.16 < share[4] < 0.172 and 0.06 < share[0] < 0.069 and 0.013 < share[9] < 0.018
     few = diffusion.draw_times(24)
     assert int((few < middle).sum()) in (11, 12, 13), "each batch has its share of all levels"
+
+
+def test_an_error_counts_more_where_the_things_are() -> None:
+    clean, where = torch.zeros(2, 4, 8, 8), torch.zeros(2, 8, 8)
+    where[:, :2] = 1  # a quarter
+
+    def loss(top: float, rest: float, *given: torch.Tensor) -> float:
+        torch.manual_seed(0)
+        wrong = torch.full((8, 8), rest)
+        wrong[:2] = top
+        signal, noise = diffusion.signal_and_noise()
+        # the picture is all zeros, so that v is the noise alone, and what is noisy is that times its level
+        return float(
+            diffusion.velocity_loss(
+                lambda noisy, times: noisy / noise[times][:, None, None, None] * signal[times][:, None, None, None] + wrong, clean, *given
+            )
+        )
+
+    plain, top, rest = loss(1, 1), loss(1, 0, where), loss(0, 1, where)
+    assert loss(1, 1, where) == pytest.approx(plain, rel=1e-5) and top + rest == pytest.approx(plain, rel=1e-5)
+    assert top / rest == pytest.approx(diffusion.THINGS / 3, rel=1e-4)
+    assert loss(1, 0) / loss(0, 1) == pytest.approx(1 / 3, rel=1e-4)
 
 
 def test_captions_are_padded_as_the_pipeline_pads_them(words: CLIPTokenizer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
 from PIL import Image, ImageDraw
 
 Colour = tuple[int, int, int]
 Points = Sequence[tuple[float, float]]
 
 SCALE = 3  # drawn this much larger, then averaged: smooth edges
+CELL = 8  # pixels a side of the squares that `Pen.cells` sums up, one latent's share of a picture
 
 LIT: Colour = (255, 224, 110)
 INK: Colour = (24, 24, 28)
@@ -110,6 +112,10 @@ class Pen:
                 y1 - (self.top if i == 0 else y0),
                 mix(top, bottom, i / (bands - 1)),
             )
+
+    def cells(self) -> np.ndarray:
+        """(H / CELL, W / CELL, 3) uint8: the mean colour of each square as the page is now."""
+        return np.asarray(self.image.reduce(CELL * SCALE))
 
     def finish(self) -> Image.Image:
         return self.image.reduce(SCALE)

@@ -18,30 +18,34 @@ SHARES = {"square": 0.76, "wide": 0.12, "tall": 0.12}  # of the pictures of a se
 
 
 def render(work: Path, name: str, count: int, seed: int, held_out: bool = False, workers: int = 2) -> None:
-    """Write `work/name-FORM.npy`, (N, H, W, 3) uint8, and `work/name-FORM.json`, a list of [caption, kind], for each form; keep what is there.
+    """Write `work/name-FORM.npy`, (N, H, W, 3) uint8, `work/name-where-FORM.npy`, (N, H / CELL, W / CELL) bool, and `work/name-FORM.json`, a list
+    of [caption, kind], for each form; keep what is there.
 
     The same seed gives the same pictures whatever the number of workers: each block has its own generator.
     """
     for form, share in SHARES.items():
-        _render(work, f"{name}-{form}", max(1, round(share * count)), seed, held_out, workers, form)
+        _render(work, name, max(1, round(share * count)), seed, held_out, workers, form)
 
 
 def _render(work: Path, name: str, count: int, seed: int, held_out: bool, workers: int, form: str) -> None:
-    pixels, words = work / f"{name}.npy", work / f"{name}.json"
+    words = work / f"{name}-{form}.json"
     if words.exists() and len(json.loads(words.read_text())) == count:
         return
     work.mkdir(parents=True, exist_ok=True)
     width, height = scenes.FORMS[form]
-    array = np.lib.format.open_memmap(pixels, mode="w+", dtype=np.uint8, shape=(count, height, width, 3))
+    array = np.lib.format.open_memmap(work / f"{name}-{form}.npy", mode="w+", dtype=np.uint8, shape=(count, height, width, 3))
+    held: list[np.ndarray] = []
     said: list[tuple[str, str]] = []
     starts = range(0, count, BLOCK)
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         jobs = [(seed, start, min(BLOCK, count - start), held_out, form) for start in starts]
         blocks = pool.map(_block, jobs)
-        for start, (images, texts) in tqdm(zip(starts, blocks), f"rendering {name}", total=len(jobs), mininterval=5):
+        for start, (images, texts, where) in tqdm(zip(starts, blocks), f"rendering {name}-{form}", total=len(jobs), mininterval=5):
             array[start : start + len(images)] = images
             said += texts
+            held.append(where)
     array.flush()
+    np.save(work / f"{name}-where-{form}.npy", np.concatenate(held))
     partial = words.with_suffix(".part")
     partial.write_text(json.dumps(said))
     os.replace(partial, words)  # the captions come last: their presence says that the pictures are complete
@@ -50,6 +54,11 @@ def _render(work: Path, name: str, count: int, seed: int, held_out: bool, worker
 def pixels(work: Path, name: str, form: str = "square") -> np.ndarray:
     """A form's pictures as a read-only memory map, (N, H, W, 3) uint8."""
     return np.load(work / f"{name}-{form}.npy", mmap_mode="r")
+
+
+def where(work: Path, name: str, form: str = "square") -> np.ndarray:
+    """Where a form's pictures have things, as `Scene.where`: (N, H / CELL, W / CELL) bool."""
+    return np.load(work / f"{name}-where-{form}.npy")
 
 
 def sized(pixels: np.ndarray, size: int) -> np.ndarray:
@@ -66,11 +75,12 @@ def words(work: Path, name: str, form: str = "square") -> tuple[list[str], list[
     return [caption for caption, _ in said], [kind for _, kind in said]
 
 
-def _block(job: tuple[int, int, int, bool, str]) -> tuple[np.ndarray, list[tuple[str, str]]]:
+def _block(job: tuple[int, int, int, bool, str]) -> tuple[np.ndarray, list[tuple[str, str]], np.ndarray]:
     seed, start, count, held_out, form = job
     rng = random.Random(f"{seed}-{held_out}-{form}-{start}")
     drawn = [scenes.sample(rng, held_out=held_out, form=form) for _ in range(count)]
-    return np.stack([np.asarray(scene.image) for scene in drawn]), [(scene.caption, str(scene.facts["kind"])) for scene in drawn]
+    said = [(scene.caption, str(scene.facts["kind"])) for scene in drawn]
+    return np.stack([np.asarray(scene.image) for scene in drawn]), said, np.stack([scene.where for scene in drawn])
 
 
 def some(count: int, seed: str, kinds: tuple[str, ...]) -> list[scenes.Scene]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from random import Random
 from zlib import crc32
 
+import numpy as np
 from PIL import Image
 
 from training import styles
@@ -18,6 +19,8 @@ from training.pen import COLOURS, Colour, Pen, mix
 from training.places import FILLING, PLACES
 from training.sky import draw_fall, draw_sky
 from training.things import ANIMALS, BUILDINGS, GROWN, OBJECTS, SHAPES, SUBJECTS, USUAL, VEHICLES
+
+Drawn = tuple[Image.Image, np.ndarray]  # as a Scene's `image` and `where`
 
 FORMS = {"square": (256, 256), "wide": (320, 192), "tall": (192, 320)}  # pixels, width and height
 KINDS = {"shape": 0.12, "pair": 0.16, "count": 0.08, "item": 0.14, "duo": 0.12, "scene": 0.38}
@@ -213,11 +216,12 @@ ADJECTIVES = {"rain": "rainy", "storm": "stormy", "snow": "snowy", "fog": "foggy
 
 @dataclass(frozen=True)
 class Scene:
-    """A caption, what is true of the picture, and the picture (RGB, of its form's size)."""
+    """A caption, what is true of the picture, the picture (RGB, of its form's size), and where a thing is: (H / CELL, W / CELL) bool."""
 
     caption: str
     facts: dict[str, object]
     image: Image.Image
+    where: np.ndarray
 
 
 def held_out(*combination: str) -> bool:
@@ -232,7 +236,7 @@ def sample(rng: Random, held_out: bool = False, kind: str | None = None, form: s
         if facts["held_out"] == held_out:
             break
     facts["form"] = form
-    return Scene(say(facts, rng), facts, draw(facts, rng))
+    return Scene(say(facts, rng), facts, *paint(facts, rng))
 
 
 def article(words: str) -> str:
@@ -325,10 +329,11 @@ def say_flat(facts: dict, rng: Random) -> str:
     return f"{middle} {ground}"
 
 
-def draw_flat(facts: dict, rng: Random) -> Image.Image:
+def draw_flat(facts: dict, rng: Random) -> Drawn:
     pen = Pen(*FORMS[facts.get("form", "square")])
     ground = COLOURS[facts["background"]]
     pen.fill(ground)
+    empty = pen.cells()
 
     def put(name: str, colour: Colour, x: float, y: float, radius: float) -> None:
         x, y, radius = x + rng.uniform(-0.02, 0.02), y + rng.uniform(-0.02, 0.02), radius * rng.uniform(0.94, 1.06)
@@ -348,7 +353,7 @@ def draw_flat(facts: dict, rng: Random) -> Image.Image:
     else:
         thing = facts["objects"][0]
         put(thing["shape"], COLOURS[thing["colour"]], *SPOTS[thing["spot"]], min(SIZES[thing["size"]], 0.17 if thing["spot"] else 1))
-    return pen.finish()
+    return pen.finish(), (pen.cells() != empty).any(2)
 
 
 # -- scenes ----------------------------------------------------------------------------------------------------------------
@@ -453,7 +458,7 @@ def _named(thing: dict, rng: Random) -> str:
     return name + " facing left" * (thing["subject"] in ANIMALS and rng.random() < 0.06)
 
 
-def draw_scene(facts: dict, rng: Random) -> Image.Image:
+def draw_scene(facts: dict, rng: Random) -> Drawn:
     name, time, weather = facts["place"], facts["time"], facts["weather"]
     night, place = time == "night", PLACES[name]
     pen = Pen(*FORMS[facts.get("form", "square")])
@@ -465,13 +470,15 @@ def draw_scene(facts: dict, rng: Random) -> Image.Image:
     spots = DUO[facts["relation"]] if facts["kind"] == "duo" else ((place.stands[0], 0.0, 1.0),)
     base = SHORE if name == "lake" and not {thing["subject"] for thing in things} <= set(AFLOAT) else place.stands[1]
     order = (1, 0) if facts.get("relation") == "in front of" else range(len(things))
+    empty = pen.cells()
     for index in order:
         thing, (x, lower, share) = things[index], spots[index]
         _put(pen, rng, thing, facts, x, base + lower, place.size * share, tint)
+    where = (pen.cells() != empty).any(2)
     pen.at()
     if name not in FILLING:
         draw_fall(pen, rng, weather)
-    return pen.finish()
+    return pen.finish(), where
 
 
 def _put(pen: Pen, rng: Random, thing: dict, facts: dict, x: float, y: float, size: float, tint: tuple[float, float, float]) -> None:
@@ -515,8 +522,13 @@ def say(facts: dict, rng: Random) -> str:
 
 def draw(facts: dict, rng: Random) -> Image.Image:
     """A picture of the facts."""
-    image = draw_scene(facts, rng) if facts["kind"] in ("scene", "duo") else draw_flat(facts, rng)
-    return styles.apply(image, facts.get("style", ""))
+    return paint(facts, rng)[0]
+
+
+def paint(facts: dict, rng: Random) -> Drawn:
+    """A picture of the facts, and where in it the things are, as `Scene` has them."""
+    image, where = draw_scene(facts, rng) if facts["kind"] in ("scene", "duo") else draw_flat(facts, rng)
+    return styles.apply(image, facts.get("style", "")), where
 
 
 def vocabulary() -> list[str]:

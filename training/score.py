@@ -11,6 +11,7 @@ import json
 import random
 import sys
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -189,7 +190,7 @@ def others(asked: list[scenes.Scene]) -> list[scenes.Scene]:
 def swapped(asked: list[scenes.Scene], images: list[Image.Image]) -> tuple[list[scenes.Scene], list[Image.Image]]:
     """The pairs alone, with another relation asked for."""
     pairs = [(scene, image) for scene, image in zip(asked, images) if scene.facts["kind"] == "pair"]
-    return [scenes.Scene(s.caption, judge.swapped(s.facts), s.image) for s, _ in pairs], [image for _, image in pairs]
+    return [replace(scene, facts=judge.swapped(scene.facts)) for scene, _ in pairs], [image for _, image in pairs]
 
 
 def faults(columns: dict[str, Column], goals: dict[str, float], sure: Column) -> list[str]:
