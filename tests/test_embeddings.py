@@ -108,6 +108,14 @@ def test_what_does_not_do_is_left_out_with_a_sentence(checkpoint: Checkpoint, fo
     assert str(folder) not in sentences
 
 
+def test_a_word_of_an_earlier_folder_counts(checkpoint: Checkpoint, folder: Path, tmp_path: Path) -> None:
+    own, other = tiny_addons.embedding(folder / "Mist.safetensors", 2), tmp_path / "other"
+    other.mkdir()
+    tiny_addons.embedding(other / "mist.safetensors", 3)
+    more = tiny_addons.embedding(other / "haze.safetensors")
+    assert embeddings.load(checkpoint, folder, other) == ({"mist": sha256(own), "haze": sha256(more)}, [])
+
+
 def test_no_folder_no_words(checkpoint: Checkpoint, folder: Path) -> None:
     table = checkpoint.text_encoder.get_input_embeddings()
     assert embeddings.load(checkpoint, folder) == ({}, [])

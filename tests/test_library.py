@@ -103,6 +103,21 @@ def test_wildcards_are_lines_without_comments_and_read_anew(folder):
         library.wildcard("../../etc/passwd")
 
 
+def test_what_ships_is_there_too_and_makes_way_for_ones_own(folder, tmp_path, monkeypatch):
+    shipped = tmp_path / "shipped"
+    monkeypatch.setattr("webapp.library.SHIPPED", shipped)
+    (shipped / "loras/people").mkdir(parents=True)
+    for name in ("snail", "fox.V1", "people/ada"):
+        (shipped / f"loras/{name}.safetensors").touch()
+    library = Library(folder)
+    assert library.names("loras") == ["Fox.v1", "people/ada", "people/old/ada", "saved", "snail"]
+    assert library.path("loras", "Snail") == shipped / "loras/snail.safetensors"
+    assert library.path("loras", "fox.V1") == folder / "loras/Fox.v1.safetensors"
+    assert Library().names("loras") == ["fox.V1", "people/ada", "snail"]
+    assert library.folders("loras") == [folder / "loras", shipped / "loras"]
+    assert library.folders("loras", shipped=False) == [folder / "loras"] and Library().folders("loras", shipped=False) == []
+
+
 def test_without_a_folder_there_is_what_ships(tmp_path):
     for library in (Library(), Library(tmp_path / "nowhere")):
         assert {"Realism", "Cartoon", "Abstract", "Fantasy", "Cyberpunk"} <= set(library.styles)

@@ -18,6 +18,7 @@ from webapp.engine import checkpoint
 from webapp.engine.checkpoint import Checkpoint
 from webapp.engine.events import Failed, Finished, Step
 from webapp.engine.latents import LatentSpace, finished
+from webapp.engine.model import Model
 from webapp.library import Library
 from webapp.schema import Control, GenerationRequest, Receipt
 
@@ -64,6 +65,17 @@ def draw(studio: Studio, **changes: object) -> tuple[Image.Image, Receipt]:
     (end,) = ends(studio.draw(wish(steps=4, **changes), images=IMAGES))
     assert isinstance(end, Finished), end
     return end.image, end.receipt
+
+
+def test_a_word_that_ships_is_the_built_in_models_alone(model: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("webapp.library.SHIPPED", tmp_path / "shipped")
+    (tmp_path / "shipped/embeddings").mkdir(parents=True)
+    builtin = checkpoint.load("builtin")
+    tiny_addons.embedding(tmp_path / "shipped/embeddings/mist.safetensors", width=builtin.text_encoder.config.hidden_size)
+    for library in (Library(), Library(tmp_path / "own")):
+        assert Model(builtin, library).embeddings.keys() == {"mist"}
+        other = Model(model, library)
+        assert (other.embeddings, other.notices) == ({}, [])
 
 
 def test_a_lora_that_was_replaced_is_read_anew_in_both_halves(model: Checkpoint, tmp_path: Path) -> None:

@@ -24,6 +24,8 @@ KINDS = {  # a kind is the name of its folder: what one of it is called, and the
 _MARKS = ("config.json", "model_index.json", "adapter_config.json", "pytorch_lora_weights.safetensors", "learned_embeds.safetensors")
 """A folder that holds one of these was saved by diffusers or peft, and is one thing with the folder's name."""
 _SHIPPED = Path(__file__).with_name("styles.json")
+SHIPPED = Path(__file__).parent / "builtin" / "library"
+"""What comes with the built-in model, in folders as a library has them. It fits no other model."""
 
 
 def _name(value: str) -> str:
@@ -48,7 +50,7 @@ _STYLES = TypeAdapter(list[Style])
 
 class Library:
     """The things in `folder`: `styles.json`, `wildcards/*.txt`, and in `loras/`, `embeddings/`, `controlnets/`, `vaes/` and `upscalers/`
-    each a `.safetensors` file or a folder that diffusers saved. Without a folder, only the styles that ship with the program.
+    each a `.safetensors` file or a folder that diffusers saved. With them, and without a folder alone, what ships with the program.
 
     A thing's name is its file's stem or its folder's name, with the sub-folders it lies in before it ("animals/birds"). All is read
     anew each time, so files may come and go while the program runs. InvalidRequest says which name is missing, and which exist.
@@ -107,9 +109,14 @@ class Library:
         return lines
 
     def folder(self, kind: str) -> Path:
-        """Where the things of a kind (a key of KINDS) are kept; nothing need be there."""
+        """Where the user's own things of a kind (a key of KINDS) are kept, or what ships if there is no folder; nothing need be there."""
         assert kind in KINDS, kind
-        return (self.root or _SHIPPED.with_name("builtin") / "library") / kind
+        return (self.root or SHIPPED) / kind
+
+    def folders(self, kind: str, shipped: bool = True) -> list[Path]:
+        """Where things of a kind (a key of KINDS) are looked for: among the user's own, and then among what ships, if that is wanted."""
+        own = [self.folder(kind)] if self.root else []
+        return [*own, SHIPPED / kind] if shipped else own
 
     def names(self, kind: str) -> list[str]:
         """The names of all things of a kind (a key of KINDS), in the alphabet's order."""
@@ -128,10 +135,17 @@ class Library:
         raise InvalidRequest({field: f"There is no {noun} called {_shown(name)}. {there}"})
 
     def _things(self, kind: str) -> dict[str, Path]:
-        """Names are looked up among what is there, never joined to a path: `..` or an absolute path is merely unknown."""
-        folder = self.folder(kind)
+        """Names are looked up among what is there, never joined to a path: `..` or an absolute path is merely unknown. What ships makes way
+        for the user's own of that name in any case."""
         suffix = ".txt" if kind == "wildcards" else ".safetensors"
-        return {path.relative_to(folder).as_posix().removesuffix(suffix): path for path in _walk(folder, folder.resolve(), suffix)}
+        found: dict[str, Path] = {}
+        for folder in self.folders(kind):
+            taken = {name.casefold() for name in found}
+            for path in _walk(folder, folder.resolve(), suffix):
+                name = path.relative_to(folder).as_posix().removesuffix(suffix)
+                if name.casefold() not in taken:
+                    found[name] = path
+        return found
 
     def _kept(self) -> OwnList[Style]:
         """The user's own styles. Raises InvalidRequest where there is no folder to keep them in."""

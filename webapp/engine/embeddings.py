@@ -17,8 +17,9 @@ from webapp.errors import ModelError
 log = logging.getLogger(__name__)
 
 
-def load(checkpoint: Checkpoint, folder: Path) -> tuple[dict[str, str], list[str]]:
-    """Teach the checkpoint a word for each `.safetensors` file in `folder`, called as the file is. Loading twice does no harm.
+def load(checkpoint: Checkpoint, *folders: Path) -> tuple[dict[str, str], list[str]]:
+    """Teach the checkpoint a word for each `.safetensors` file in `folders`, called as the file is; a word of an earlier folder counts. Loading
+    twice does no harm.
 
     Returns the words with their files' SHA-256, in hex, and a sentence on each file that was left out. An embedding of several
     vectors becomes the tokens `word`, `word_1`, `word_2`..., as in diffusers.
@@ -26,7 +27,13 @@ def load(checkpoint: Checkpoint, folder: Path) -> tuple[dict[str, str], list[str
     learned: dict[str, str] = {}
     notices: list[str] = []
     rows: dict[str, torch.Tensor] = {}  # (width,) a token
-    for path in sorted(folder.glob("*.safetensors"), key=lambda path: path.name.lower()):
+    files: list[Path] = []
+    for folder in folders:
+        taken = {path.stem.lower() for path in files}
+        files += [
+            path for path in sorted(folder.glob("*.safetensors"), key=lambda path: path.name.lower()) if path.stem.lower() not in taken
+        ]
+    for path in files:
         try:
             word = path.stem.lower()  # as the tokenizer reads it
             vectors = _read(path, checkpoint.text_encoder.config.hidden_size)

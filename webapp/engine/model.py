@@ -35,7 +35,8 @@ class Model:
     def __init__(self, checkpoint: Checkpoint, library: Library) -> None:
         self.checkpoint, self.library = checkpoint, library
         self.adapters = Adapters(checkpoint)
-        self.embeddings, self.notices = embeddings.load(checkpoint, library.folder("embeddings"))  # their words, with a hash each
+        folders = library.folders("embeddings", shipped=checkpoint.source == "builtin")
+        self.embeddings, self.notices = embeddings.load(checkpoint, *folders)  # their words, with a hash each
         self.conditioner = Conditioner(checkpoint.tokenizer, checkpoint.text_encoder, using=self.adapters.text, stamps=self.adapters.stamps)
         self.controlnets = ControlNets(checkpoint)
         self.knees: dict[tuple[int, int], int] = {}
