@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
 import threading
 import time
 import urllib.request
 from queue import Empty, SimpleQueue
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import tiny
@@ -248,6 +251,23 @@ def test_a_download_tells_its_bytes_and_then_the_model_draws(serve, tmp_path, mo
     assert any(each["sentence"].startswith("Fetching x/model") for each in seen)
     assert (seen[-1]["state"], seen[-1]["total"]) == ("ready", 0)
     hub.close()
+
+
+def test_what_the_library_has_for_prompts_is_offered_as_one_asks_for_it(app):
+    page = app.test_client().get("/").text
+    assert 'id="brought"' not in page
+    library = app.extensions["house"].library
+    for file in ("loras/animals/snail.safetensors", "embeddings/silent.safetensors", "wildcards/<b>.txt", "vaes/soft.safetensors"):
+        path = library.root / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    page = app.test_client().get("/").text
+    chips = re.findall(r'<a class="chip" href="([^"]*)">([^<]*)</a>', page[page.index('id="brought"') : page.index('class="try"')])
+    words = ["<lora:animals/snail:1>", "silent", "__<b>__"]
+    assert [html.unescape(said) for _, said in chips] == words
+    assert [parse_qs(urlsplit(html.unescape(link)).query)["prompt"] for link, _ in chips] == [[word] for word in words]
+    spanish = app.test_client().get("/", headers={"Accept-Language": "es"}).text
+    assert "LoRA, embeddings, comodines" in spanish and "Comodines" in spanish
 
 
 @pytest.mark.parametrize("file", ["castle.webp", "city.webp"])

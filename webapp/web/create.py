@@ -26,6 +26,7 @@ EXAMPLES = (
     "a small red star left of a blue square on a white background",
 )
 KNOWN = json.loads((Path(__file__).parents[1] / "builtin" / "words.json").read_text())  # phrases of the built-in model's words, by kind
+BROUGHT = {"loras": "<lora:{}:1>", "embeddings": "{}", "wildcards": "__{}__"}  # what a library has for prompts, and how one asks for it
 READ = 16  # prompts of one form whose words are looked at
 LISTED = 50  # words of them that are told
 FROM_A_PICTURE = ("image", "mask", "strength", "only_masked", "outpaint_left", "outpaint_right", "outpaint_up", "outpaint_down")
@@ -56,6 +57,7 @@ def _create_page(
         max_upload=forms.MAX_UPLOAD,
         examples=EXAMPLES,
         known=KNOWN.items(),
+        brought={kind: [way.format(name) for name in house().library.names(kind)] for kind, way in BROUGHT.items()},
         filled=any(fields.values()),
         start=start,
         notes=[told(note) for note in notes],
