@@ -41,7 +41,7 @@ HEADS = {
 }
 KINDS = ("item", "duo", "scene", "scene")
 WARPED = 0.15  # share of a batch warped out of shape
-CODED = 4  # one picture in so many is also shown as the autoencoder gives it back
+CODED = 25  # one picture in so many is also shown as the autoencoder gives it back
 ROUND = 5000  # renders a round, which a kill costs at most
 UNASKED = -100  # the label that costs nothing
 SIDE = 128  # pixels a side at which it looks
@@ -56,7 +56,7 @@ class Reader(nn.Module):
         channels = 3
         for step in range(5):
             wider = width * min(2**step, 6)
-            layers += [nn.Conv2d(channels, wider, 3, 2 if step else 1, 1), nn.BatchNorm2d(wider), nn.ReLU()]
+            layers += [nn.Conv2d(channels, wider, 3, 1 if step == 2 else 2, 1), nn.BatchNorm2d(wider), nn.ReLU()]
             channels = wider
         self.body = nn.Sequential(*layers, nn.Flatten())
         self.heads = nn.ModuleDict({name: nn.Linear(channels * (SIDE // 16) ** 2, len(choices)) for name, choices in HEADS.items()})
@@ -95,7 +95,7 @@ def get(path: Path, coder: AutoencoderKL, rounds: int = 12) -> Reader:
         pixels, ids = _show(_draw(number), coder)
         for group in optimiser.param_groups:
             group["lr"] = 1e-3 * min(1.0, 2 * (rounds - number) / rounds)
-        _fit(reader, optimiser, pixels, ids, epochs=3)
+        _fit(reader, optimiser, pixels, ids, epochs=2)
         path.parent.mkdir(parents=True, exist_ok=True)
         torch.save({"rounds": number + 1, "reader": reader.state_dict(), "optimiser": optimiser.state_dict()}, path)
     return reader
