@@ -264,8 +264,10 @@ sys.exit(main(["models", "download", "x/y"]))
     blobs = tmp_path / "hub/models--x--y/blobs"
 
     def begun() -> bool:
+        """A file is whole, and another has begun."""
         with contextlib.suppress(FileNotFoundError):  # a small file is whole, and has its name, before its size is asked
-            return any(file.stat().st_size for file in blobs.glob("*.incomplete"))
+            sizes = {file.suffix: file.stat().st_size for file in blobs.iterdir()}
+            return "" in sizes and sizes.get(".incomplete", 0) > 0
         return False
 
     eventually(begun, 100)

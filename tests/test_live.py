@@ -257,7 +257,13 @@ def test_what_the_library_has_for_prompts_is_offered_as_one_asks_for_it(app):
     page = app.test_client().get("/").text
     assert 'id="brought"' not in page
     library = app.extensions["house"].library
-    for file in ("loras/animals/snail.safetensors", "embeddings/silent.safetensors", "wildcards/<b>.txt", "vaes/soft.safetensors"):
+    for file in (
+        "loras/animals/snail.safetensors",
+        "embeddings/silent.safetensors",
+        "embeddings/deep/never-read.safetensors",
+        "wildcards/<b>.txt",
+        "vaes/soft.safetensors",
+    ):
         path = library.root / file
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()

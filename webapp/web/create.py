@@ -38,6 +38,8 @@ def _create_page(
     fields: dict[str, Any], errors: dict[str, str], status: int = 200, start: str = "", notes: tuple[str, ...] = ()
 ) -> tuple[str, int]:
     """The page with its form filled in; `start` is the address of the picture that it starts from, if there is one."""
+    brought = {kind: [way.format(name) for name in house().library.names(kind)] for kind, way in BROUGHT.items()}
+    brought["embeddings"] = [word for word in brought["embeddings"] if "/" not in word]  # the engine reads none in sub-folders
     page = render_template(
         "create.html",
         jobs=live.table(),
@@ -57,7 +59,7 @@ def _create_page(
         max_upload=forms.MAX_UPLOAD,
         examples=EXAMPLES,
         known=KNOWN.items(),
-        brought={kind: [way.format(name) for name in house().library.names(kind)] for kind, way in BROUGHT.items()},
+        brought=brought,
         filled=any(fields.values()),
         start=start,
         notes=[told(note) for note in notes],
