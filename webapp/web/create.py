@@ -20,10 +20,10 @@ from webapp.web.language import told
 LIKENESS = 0.2  # how far "more like this" goes towards other noise
 EXAMPLES = (
     "a castle on a hill at sunset",
-    "a white elephant by the beach",
-    "edinburgh castle in the snow",
-    "a lighthouse in a storm at night",
-    "a small red star left of a blue square on a white background",
+    "a penguin on an island in winter",
+    "mount fuji at dawn, watercolour",
+    "new york at night, neon lights",
+    "three red apples on a white background",
 )
 KNOWN = json.loads((Path(__file__).parents[1] / "builtin" / "words.json").read_text())  # phrases of the built-in model's words, by kind
 BROUGHT = {"loras": "<lora:{}:1>", "embeddings": "{}", "wildcards": "__{}__"}  # what a library has for prompts, and how one asks for it
