@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import tiny
-from conftest import ROOT, Visitor, eventually
+from conftest import NATIVE, ROOT, Visitor, eventually
 from PIL import Image
 
 from webapp import metadata
@@ -211,14 +211,14 @@ def test_a_grid_is_drawn_and_laid_on_a_sheet_for_its_owner_alone(ann, site):
     assert path in page and "sheet-2.png" not in page
     status, data, _ = ann.ask(path)
     on_sheet = Image.open(io.BytesIO(data))
-    assert status == 200 and on_sheet.width > 3 * 128 and on_sheet.height > 2 * 128
+    assert status == 200 and on_sheet.width > 3 * NATIVE and on_sheet.height > 2 * NATIVE
     one = Image.open(io.BytesIO(png(ann, view["pictures"][5]))).convert("RGB").tobytes()
     boxes = (
         (x, y)
-        for x in range(on_sheet.width - 128, on_sheet.width - 160, -1)
-        for y in range(on_sheet.height - 128, on_sheet.height - 160, -1)
+        for x in range(on_sheet.width - NATIVE, on_sheet.width - NATIVE - 32, -1)
+        for y in range(on_sheet.height - NATIVE, on_sheet.height - NATIVE - 32, -1)
     )
-    assert any(on_sheet.crop((x, y, x + 128, y + 128)).tobytes() == one for x, y in boxes), "the last picture lies in the last corner"
+    assert any(on_sheet.crop((x, y, x + NATIVE, y + NATIVE)).tobytes() == one for x, y in boxes), "the last picture lies in the last corner"
     for number in ("0", "2", "99", "9" * 30, "-1", "x"):
         assert ann.ask(f"/jobs/{told['id']}/sheet-{number}.png")[0] == 404
     assert Visitor(site.address).ask(path)[0] == 404

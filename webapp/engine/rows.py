@@ -14,6 +14,7 @@ from torch.overrides import TorchFunctionMode
 _LONG = 256  # terms: measured, sums of 128 are added up alike however many rows there are, sums of 512 are not
 _NARROW = 64  # results a row: LoRAs' ranks
 _FEW = 16  # pixels or words a row: the innermost layers for small pictures
+_MANY = 16  # rows: from so many on, torch on one thread has another 1x1 convolution
 
 
 def apart(owners: Sequence[int], device: torch.device) -> AbstractContextManager:
@@ -45,5 +46,5 @@ class _Apart(TorchFunctionMode):
         if len(x) != self.rows:
             return False
         if function is conv2d:
-            return self.single or x.shape[-1] * x.shape[-2] <= _FEW
+            return self.single or x.shape[-1] * x.shape[-2] <= _FEW or (weight.shape[-1] == 1 and self.rows >= _MANY)
         return x.numel() <= _FEW * self.rows * x.shape[-1] or weight.shape[1] >= _LONG or weight.shape[0] < _NARROW
