@@ -18,7 +18,7 @@ import ipywidgets
 import nbformat
 import numpy as np
 import pytest
-from conftest import ROOT, eventually
+from conftest import NATIVE, ROOT, eventually
 from PIL import Image
 from playwright.sync_api import Page, expect, sync_playwright
 from test_browser import chromium_path
@@ -30,6 +30,7 @@ from webapp.panel import MASK, NOTHING, PICTURE, RECTANGLE, Panel
 
 SOON = 90_000  # milliseconds
 RED = "a red circle on a blue background"
+WIDE = NATIVE * 3 // 2
 
 
 @pytest.fixture(scope="module")
@@ -76,17 +77,17 @@ def upload(control: ipywidgets.FileUpload, data: bytes) -> None:
 def test_it_begins_with_what_the_model_draws_best_with(panel, engine):
     own = engine.checkpoint.defaults
     assert (panel.steps.value, panel.guidance.value, panel.sampler.value) == (own.steps, own.guidance, own.sampler)
-    assert panel.size.options[0][0].endswith("128 x 128") and ("Watercolour", "Watercolour") in panel.style.options
+    assert panel.size.options[0][0].endswith(f"{NATIVE} x {NATIVE}") and ("Watercolour", "Watercolour") in panel.style.options
     assert panel.cancel.disabled and not panel.draw.disabled
 
 
 def test_it_draws_what_its_controls_say(panel):
     tiles = drawn(panel, prompt=RED, negative="a star", style="Line art", count=2, steps=4, guidance=3, sampler="Euler", seed="7",
-                  size=(192, 128))  # fmt: skip
+                  size=(WIDE, NATIVE))  # fmt: skip
     first, second = (tile.receipt.request for tile in tiles)
     assert first.prompt.startswith(RED + ", line art") and first.negative_prompt.startswith("a star, ")
     assert (first.steps, first.guidance, first.sampler, first.seed, second.seed) == (4, 3, "Euler", 7, 8)
-    assert [tile.image.size for tile in tiles] == [(192, 128)] * 2
+    assert [tile.image.size for tile in tiles] == [(WIDE, NATIVE)] * 2
     assert said(panel) == "Done. Seed 7." and (panel.bar.value, panel.bar.max) == (8, 8)
     assert "data:image/webp" in tiles[0].widget.children[0].value and f'alt="{RED}' in tiles[0].widget.children[0].value
 
@@ -176,9 +177,9 @@ def test_from_a_picture(panel):
 @pytest.mark.parametrize("start", [RECTANGLE, MASK])
 def test_a_part_drawn_anew_leaves_the_rest(panel, start):
     """The left half is drawn anew: by a rectangle, and by a mask that is white there."""
-    green = Image.new("RGB", (128, 128), (0, 128, 0))
-    mask = Image.new("L", (128, 128))
-    mask.paste(255, (0, 0, 64, 128))
+    green, middle = Image.new("RGB", (NATIVE, NATIVE), (0, 128, 0)), NATIVE // 2
+    mask = Image.new("L", green.size)
+    mask.paste(255, (0, 0, middle, NATIVE))
     panel.start.value = start
     upload(panel.picture, png(green))
     if start == MASK:
@@ -189,8 +190,8 @@ def test_a_part_drawn_anew_leaves_the_rest(panel, start):
     (tile,) = drawn(panel, prompt=RED, steps=8, strength=1, seed="7")
     pixels = np.asarray(tile.image).astype(int)
     assert tile.receipt.request.mask
-    assert (pixels[:, 80:] == (0, 128, 0)).all(), "the right is as it was"
-    assert abs(pixels[:, :48] - (0, 128, 0)).mean() > 20, "the left is another"
+    assert (pixels[:, middle + 16 :] == (0, 128, 0)).all(), "the right is as it was"
+    assert abs(pixels[:, : middle - 16] - (0, 128, 0)).mean() > 20, "the left is another"
 
 
 def test_an_empty_rectangle_is_told(panel):
@@ -264,7 +265,7 @@ def test_the_panel_works_in_jupyterlab(lab, tmp_path):
         expect(page.get_by_text("Done. Seed 7.")).to_be_visible(timeout=SOON)
         picture = page.get_by_alt_text(RED)
         expect(picture).to_be_visible(timeout=SOON)
-        assert picture.evaluate("image => image.naturalWidth") == 128, "the finished picture, no preview"
+        assert picture.evaluate("image => image.naturalWidth") == NATIVE, "the finished picture, no preview"
         page.get_by_role("button", name="Save", exact=True).click()
         expect(page.get_by_text("Saved as")).to_be_visible(timeout=SOON)
         (kept,) = (tmp_path / "pictures").glob("*.png")

@@ -81,7 +81,7 @@ def test_image_to_image_keeps_what_its_strength_leaves(ann, kind):
     near, receipt = drawn(ann, {"image": start}, strength="0.25", **native)
     far, _ = drawn(ann, {"image": start}, strength="1", **native)
     none, _ = drawn(ann, {}, **native)
-    assert difference(near, plain) < 25 < difference(far, plain)
+    assert difference(near, plain) < 30 < difference(far, plain)
     assert difference(near, none) > 5, "the picture had its say"
     assert (receipt.request.image, receipt.request.strength) == (sha(start), 0.25)
 
