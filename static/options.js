@@ -62,7 +62,7 @@ function showSize() {
   const native = Math.max(own("width"), own("height"));
   slider.min = Math.min(256, Math.ceil(native / 64) * 64);
   part("native").replaceChildren(Object.assign(document.createElement("option"), { value: native, label: t("native") }));
-  part("native-said").textContent = t("{size} is the model's native size: it draws best there.", { size: native });
+  part("native-said").textContent = Number(elements.width.placeholder) ? t("{size} is the model's native size: it draws best there.", { size: native }) : ""; // not known before a model was read
   slider.value = Math.max(now("width"), now("height"));
   part("side-said").textContent = `${Math.max(now("width"), now("height"))}`;
   for (const [shape, made] of shapes) made.setAttribute("aria-pressed", shape === shapeNow());

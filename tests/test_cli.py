@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tiny
 from command import webapp
-from conftest import ROOT, Visitor
+from conftest import NATIVE, ROOT, Visitor
 from PIL import Image, PngImagePlugin
 from safetensors.torch import load_file, save_file
 
@@ -44,8 +44,8 @@ def request_of(path: Path):
 def start(tmp_path_factory) -> Path:
     """A picture to start from."""
     path = tmp_path_factory.mktemp("start") / "start.png"
-    image = Image.new("RGB", (128, 128), "#3060c0")
-    image.paste("#30a040", (0, 80, 128, 128))
+    image = Image.new("RGB", (NATIVE, NATIVE), "#3060c0")
+    image.paste("#30a040", (0, NATIVE * 5 // 8, NATIVE, NATIVE))
     image.save(path)
     return path
 
@@ -132,8 +132,8 @@ def test_what_is_finished_when_it_is_stopped_is_there(tmp_path, monkeypatch, cap
 
 def test_from_a_picture_and_only_where_the_mask_is_white(tmp_path, start):
     mask, out = tmp_path / "mask.png", tmp_path / "p.png"
-    picture = Image.new("L", (128, 128))
-    picture.paste(255, (0, 0, 64, 128))
+    picture, middle = Image.new("L", (NATIVE, NATIVE)), NATIVE // 2
+    picture.paste(255, (0, 0, middle, NATIVE))
     picture.save(mask)
     near, far = tmp_path / "near.png", tmp_path / "far.png"
     for strength, path in (("0.2", near), ("1", far)):
@@ -143,7 +143,7 @@ def test_from_a_picture_and_only_where_the_mask_is_white(tmp_path, start):
     assert apart[near] < apart[far] / 2
     drawn(PROMPT, "--image", start, "--mask", mask, "--mask-blur", "0", "--strength", "1", "--seed", "4", "--out", out)
     change = np.abs(np.asarray(Image.open(out), int) - old)
-    assert change[:, 72:].max() == 0 and change[:, :56].mean() > 10
+    assert change[:, middle + 8 :].max() == 0 and change[:, : middle - 8].mean() > 10
     assert len(request_of(out).images()) == 2
 
 

@@ -71,9 +71,9 @@ def test_a_word_that_ships_is_the_built_in_models_alone(model: Checkpoint, tmp_p
     monkeypatch.setattr("webapp.library.SHIPPED", tmp_path / "shipped")
     (tmp_path / "shipped/embeddings").mkdir(parents=True)
     builtin = checkpoint.load("builtin")
-    tiny_addons.embedding(tmp_path / "shipped/embeddings/mist.safetensors", width=builtin.text_encoder.config.hidden_size)
+    tiny_addons.embedding(tmp_path / "shipped/embeddings/glimmer.safetensors", width=builtin.text_encoder.config.hidden_size)
     for library in (Library(), Library(tmp_path / "own")):
-        assert Model(builtin, library).embeddings.keys() == {"mist"}
+        assert Model(builtin, library).embeddings.keys() == {"glimmer"}
         other = Model(model, library)
         assert (other.embeddings, other.notices) == ({}, [])
 
