@@ -101,7 +101,7 @@ def test_a_preview_resembles_the_picture() -> None:
 
 @torch.inference_mode()
 def test_a_linear_decoder_is_fitted_exactly() -> None:
-    class Linear:
+    class Linear(torch.nn.Module):
         """A decoder whose pixels are a linear map of the latents, blown up."""
 
         config = tiny.pipeline().vae.config

@@ -89,7 +89,7 @@ class LatentSpace:
         generator = torch.Generator("cpu").manual_seed(0)
         coarse = self.noise(4 * self.factor, 4 * self.factor * 4, generator)  # (1, channels, 16, 4)
         latents = coarse.repeat_interleave(2, -1).repeat_interleave(2, -2)  # (1, channels, 32, 8): flat enough to have a colour
-        pixels = self.decode(latents).clamp(-1, 1).nan_to_num()  # a decoder that overflows is for `finished` to find
+        pixels = self.decode_precisely(latents).clamp(-1, 1).nan_to_num()  # half precision can overflow, and takes minutes on many a CPU
         colours = torch.nn.functional.avg_pool2d(pixels, self.factor)  # (1, 3, 32, 8)
         known, wanted = (rows.movedim(1, -1).reshape(-1, rows.shape[1]).cpu() for rows in (latents.float(), colours))
         return torch.linalg.lstsq(_with_one(known), wanted).solution.to(self.vae.device)
