@@ -7,7 +7,7 @@ import { layJob } from "./live.js";
 const form = document.getElementById("form");
 const { elements } = form;
 const prompt = elements.prompt;
-const known = document.getElementById("known"); // the built-in model's words
+const known = document.getElementById("known"); // the words of the built-in models, whose names it bears
 const PICTURES = ["image", "mask", "control_image", "picture"];
 
 const say = (id, text) => {
@@ -17,7 +17,7 @@ const say = (id, text) => {
 };
 
 document.addEventListener("model", ({ detail: { name, state, defaults } }) => {
-  known.hidden = name !== "builtin";
+  known.hidden = !known.dataset.to.split(" ").includes(name);
   if (!defaults) return;
   for (const field of ["width", "height", "steps", "guidance", "strength", "hires_strength"]) elements[field].placeholder = defaults[field];
   elements.model.options[0].text = t("{name}, which is loaded", { name });

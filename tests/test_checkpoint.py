@@ -236,9 +236,17 @@ def test_what_is_neither_folder_nor_id_gets_a_sentence(source: str) -> None:
 
 
 def test_the_built_in_model_takes_the_same_way(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checkpoint, "BUILTIN", folder)
+    monkeypatch.setitem(checkpoint.BUILTIN, "builtin", folder)
     model = checkpoint.load("builtin", "cpu")
     assert (model.name, model.source) == ("builtin", "builtin")
+
+
+def test_the_turbo_differs_in_what_was_distilled_alone() -> None:
+    plain, turbo = (checkpoint.load(name, "cpu") for name in checkpoint.BUILTIN)
+    assert (turbo.defaults.steps, turbo.defaults.guidance, turbo.defaults.sampler) == (4, 1, "DDIM")
+    assert plain.tokenizer.get_vocab() == turbo.tokenizer.get_vocab()
+    same = {name: torch.equal(value, turbo.vae.state_dict()[name]) for name, value in plain.vae.state_dict().items()}
+    assert all(same.values()) and plain.hash != turbo.hash
 
 
 @pytest.mark.slow

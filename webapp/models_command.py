@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from webapp.catalogue import SHIPPED, Catalogue, Entry
+from webapp.catalogue import BUILTIN, SHIPPED, Catalogue, Entry
 from webapp.errors import AppError
 from webapp.settings import Settings
 
@@ -123,8 +123,8 @@ def _delete(entry: Entry) -> str:
 
 def path(entry: Entry) -> Path | None:
     """Where the model lies, unless it is one of the hub's."""
-    if entry.source == "builtin":
-        return Path(__file__).with_name("builtin")
+    if entry.source in BUILTIN:
+        return BUILTIN[entry.source]
     place = Path(entry.source).expanduser()
     return place if place.exists() or place.is_absolute() else None
 

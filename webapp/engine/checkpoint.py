@@ -18,14 +18,13 @@ from diffusers.utils import logging as diffusers_logging
 from transformers import CLIPTextModel, CLIPTokenizer
 from transformers.utils import logging as transformers_logging
 
-from webapp.catalogue import PREDICTIONS
+from webapp.catalogue import BUILTIN, PREDICTIONS
 from webapp.engine import building, hub, single_file
 from webapp.engine.digest import sha256
 from webapp.engine.latents import LatentSpace
 from webapp.errors import InvalidRequest, ModelError
 from webapp.schema import Defaults
 
-BUILTIN = Path(__file__).parent.parent / "builtin"
 log = logging.getLogger(__name__)
 diffusers_logging.disable_progress_bar()  # bars of a second's loading; `report` tells what takes long
 transformers_logging.disable_progress_bar()
@@ -68,7 +67,7 @@ def load(
     progress: Callable[[int, int], None] | None = None,
     stop: threading.Event | None = None,
 ) -> Checkpoint:
-    """The model at `source`: "builtin", a folder, a .safetensors file, or an id on the hub. `report` is told what takes long or was not expected,
+    """The model at `source`: one of BUILTIN, a folder, a .safetensors file, or an id on the hub. `report` is told what takes long or was not expected,
     and `progress` the bytes of a download that have come and those that there are; `stop` ends a download.
 
     Without `device` the best one here is taken; without `dtype` the fastest one that is safe on it. `prediction`, "epsilon" or "v",
@@ -158,8 +157,8 @@ def _find(
     source: str, report: Callable[[str], None], progress: Callable[[int, int], None] | None, stop: threading.Event | None
 ) -> tuple[str, Path, str, str]:
     """The model's name, folder or file, revision and notice."""
-    if source == "builtin":
-        return "builtin", BUILTIN, "", ""
+    if source in BUILTIN:
+        return source, BUILTIN[source], "", ""
     folder = Path(source).expanduser()
     if source and folder.is_dir():
         return folder.resolve().name, folder, "", ""

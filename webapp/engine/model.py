@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from webapp import prompt
+from webapp.catalogue import BUILTIN
 from webapp.engine import autoencoder, embeddings
 from webapp.engine.adapters import Adapters
 from webapp.engine.checkpoint import Checkpoint
@@ -35,7 +36,7 @@ class Model:
     def __init__(self, checkpoint: Checkpoint, library: Library) -> None:
         self.checkpoint, self.library = checkpoint, library
         self.adapters = Adapters(checkpoint)
-        folders = library.folders("embeddings", shipped=checkpoint.source == "builtin")
+        folders = library.folders("embeddings", shipped=checkpoint.source in BUILTIN)
         self.embeddings, self.notices = embeddings.load(checkpoint, *folders)  # their words, with a hash each
         self.conditioner = Conditioner(checkpoint.tokenizer, checkpoint.text_encoder, using=self.adapters.text, stamps=self.adapters.stamps)
         self.controlnets = ControlNets(checkpoint)

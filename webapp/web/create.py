@@ -9,7 +9,7 @@ from typing import Any
 from flask import Blueprint, jsonify, redirect, render_template, request, url_for
 from werkzeug.datastructures import MultiDict
 
-from webapp import axis, craft, metadata, plan
+from webapp import axis, catalogue, craft, metadata, plan
 from webapp.errors import Busy, InvalidRequest
 from webapp.schema import MAX_PROMPT, RANGES, GenerationRequest, Receipt
 from webapp.web import answers, forms, live
@@ -59,6 +59,7 @@ def _create_page(
         max_upload=forms.MAX_UPLOAD,
         examples=EXAMPLES,
         known=KNOWN.items(),
+        built_in=catalogue.BUILTIN,
         brought=brought,
         filled=any(fields.values()),
         start=start,
