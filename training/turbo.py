@@ -32,6 +32,7 @@ EMPTY = 50  # one caption in so many is empty
 TEXT = """---
 library_name: diffusers
 pipeline_tag: text-to-image
+license: mit
 tags: [stable-diffusion, from-scratch, distilled]
 ---
 # The built-in model, turbo
@@ -211,7 +212,7 @@ def write(plan: Plan, out: Path) -> None:
         ways=f"{sum(len(_ways(plan, form)) for form in pictures.SHARES):,}",
         minutes=parallel.load(plan.work / "turbo.pt")["elapsed"] / 60,
         device=card.device_name(plan.device),
-        scores=f"{card.BEGIN}\nNot scored yet: `python -m training.score FOLDER`.\n{card.END}",
+        scores=f"{card.BEGIN}\nNot scored yet: `python -m training.score FOLDER --of TEACHER`.\n{card.END}",
     )
     (out / "README.md").write_text(text)
     contact.draw(out)
