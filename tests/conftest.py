@@ -118,8 +118,9 @@ def free_port() -> int:
 
 
 LONG = (  # these files take the longest
-    "test_colab", "test_effects", "test_single_file", "test_server", "test_docs", "test_live_browser", "test_cli", "test_parity", "test_notebooks", "test_accessibility",
-    "test_browser", "test_turns", "test_training", "test_panel", "test_hub", "test_create_browser", "test_gallery_browser", "test_samplers",
+    "test_colab", "test_effects", "test_single_file", "test_server", "test_docs", "test_live_browser", "test_cli", "test_parity",
+    "test_notebooks", "test_accessibility", "test_browser", "test_turns", "test_training", "test_panel", "test_hub", "test_create_browser",
+    "test_gallery_browser", "test_samplers",
 )  # fmt: skip
 
 

@@ -189,7 +189,7 @@ def test_the_model_is_left_as_it_was(plan: Plan) -> None:
 def test_the_library_finds_them(library: Library, made: Plan) -> None:
     for name, kind in PLACES.items():
         assert name in library.names(kind)
-        assert library.folder(kind).relative_to(made.out) == Library().folder(kind).relative_to(checkpoint.BUILTIN)
+        assert library.folder(kind).relative_to(made.out) == Library().folder(kind).relative_to(checkpoint.BUILTIN["builtin"])
         path = library.path(kind, name)
         (file,) = [path] if path.is_file() else path.glob("*.safetensors")
         assert {value.dtype for value in load_file(file).values()} == {torch.float16}

@@ -483,7 +483,7 @@ def test_large_pictures_go_through_in_tiles_and_others_do_not(monkeypatch: pytes
 @torch.inference_mode()
 def test_tiles_make_nearly_the_same_picture() -> None:
     """With the built-in autoencoder, whose tiles have 256 pixels: 512 x 384 are four of them."""
-    space = LatentSpace(AutoencoderKL.from_pretrained(BUILTIN / "vae"))
+    space = LatentSpace(AutoencoderKL.from_pretrained(BUILTIN["builtin"] / "vae"))
     picture = photo(3, 512, 384)
     drawn = space.encode(picture, torch.Generator("cpu").manual_seed(0))
     whole = np.asarray(finished(space.decode(drawn)[0]), float)

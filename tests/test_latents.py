@@ -86,7 +86,7 @@ def test_tiles_make_nearly_the_same_picture(space: LatentSpace) -> None:
 @torch.inference_mode()
 def test_a_preview_resembles_the_picture() -> None:
     """The built-in model's autoencoder, and a red sun over the sea."""
-    vae = AutoencoderKL.from_pretrained(BUILTIN / "vae")
+    vae = AutoencoderKL.from_pretrained(BUILTIN["builtin"] / "vae")
     picture = Image.new("RGB", (128, 128), "#79b8f0")
     draw = ImageDraw.Draw(picture)
     draw.rectangle((0, 80, 128, 128), "#1f4fa0")
@@ -101,7 +101,7 @@ def test_a_preview_resembles_the_picture() -> None:
 
 @torch.inference_mode()
 def test_a_linear_decoder_is_fitted_exactly() -> None:
-    class Linear(torch.nn.Module):
+    class Linear:
         """A decoder whose pixels are a linear map of the latents, blown up."""
 
         config = tiny.pipeline().vae.config

@@ -67,8 +67,8 @@ def load(
     progress: Callable[[int, int], None] | None = None,
     stop: threading.Event | None = None,
 ) -> Checkpoint:
-    """The model at `source`: one of BUILTIN, a folder, a .safetensors file, or an id on the hub. `report` is told what takes long or was not expected,
-    and `progress` the bytes of a download that have come and those that there are; `stop` ends a download.
+    """The model at `source`: one of BUILTIN, a folder, a .safetensors file, or an id on the hub. `report` is told what takes long or was
+    not expected, and `progress` the bytes of a download that have come and those that there are; `stop` ends a download.
 
     Without `device` the best one here is taken; without `dtype` the fastest one that is safe on it. `prediction`, "epsilon" or "v",
     goes before what the model says of itself. Raises ModelError, and InvalidRequest for another `prediction`.

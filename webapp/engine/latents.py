@@ -61,9 +61,10 @@ class LatentSpace:
         return torch.cat([self.vae.decode(call, return_dict=False)[0] for call in calls]).float()
 
     def decode_precisely(self, latents: torch.Tensor) -> torch.Tensor:
-        """As `decode`, by a copy of the autoencoder in fp32: half precision overflows in some, and their pictures come out black."""
+        """As `decode`, in fp32, by a copy of the autoencoder where it is not: half precision overflows in some, and their
+        pictures come out black."""
         self._tile(latents.shape[-1] * latents.shape[-2] * self.factor**2)
-        vae = copy.deepcopy(self.vae).float()
+        vae = self.vae if self.vae.dtype == torch.float32 else copy.deepcopy(self.vae).float()
         return vae.decode(latents.float() / vae.config.scaling_factor, return_dict=False)[0]
 
     @contextmanager
