@@ -34,7 +34,6 @@ from training import (
     pictures,
     reader,
     recipe,
-    redraw,
     scenes,
     score,
     styles,
@@ -556,11 +555,13 @@ def plain() -> list[scenes.Scene]:
 
 
 def test_the_second_judge_knows_real_renders_and_refuses_others(plain: list[scenes.Scene]) -> None:
-    found = judge.tally(redraw.verdict(scene.facts, scene.image, number) for number, scene in enumerate(plain))
-    assert {name: share.rate for name, share in found.items() if share.rate < 0.85} == {}
-    scene = [one for one in plain if one.facts["kind"] == "scene"]
-    moved = judge.tally(redraw.verdict(one.facts, other.image) for one, other in zip(scene, scene[1:] + scene[:1]))
-    assert moved["scene: subject"].rate < 0.4 and moved["scene: time"].rate < 0.7
+    """Each is shown its own render and another's, as two models' pictures are."""
+    of_kind = [[one for one in plain if one.facts["kind"] == kind] for kind in ("item", "scene")]
+    pairs = [(one, other) for some in of_kind for one, other in zip(some, some[1:] + some[:1])]
+    asked, shown = zip(*pairs)
+    own, others = score.redrawn(list(asked), [[scene.image for scene in asked], [scene.image for scene in shown]])
+    assert {name: share.rate for name, share in own.items() if share.rate < 0.85} == {}
+    assert others["scene: subject"].rate < 0.4 and others["scene: time"].rate < 0.7
 
 
 def test_twos_are_read_where_they_stand() -> None:

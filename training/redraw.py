@@ -4,7 +4,7 @@ the drawing whose plain statistics it is nearest to."""
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from PIL import Image
@@ -18,19 +18,20 @@ RIVALS = 11  # subjects beside the right one; every other fact has all its value
 OPEN = {"time": list(scenes.TIMES), "weather": list(scenes.WEATHERS), "style": ["", *styles.STYLES], "colour": list(COLOURS)}
 
 
-def verdict(facts: dict, image: Image.Image, number: int = 0) -> dict[str, bool]:
-    """Each point of an item or a scene, and whether the picture has it, named as `judge.verdict` does. `number` picks the rivals."""
-    seen = _look(image)
-    return {f"{facts['kind']}: {point}": _nearest(facts, seen, point, number) for point in judge.labels(facts) if point != "place"}
+def verdicts(facts: dict, images: Sequence[Image.Image], number: int = 0) -> list[dict[str, bool]]:
+    """Each point of an item or a scene, and whether each picture has it, named as `judge.verdict` does. `number` picks the rivals."""
+    seen = np.stack([_look(image) for image in images])
+    points = {f"{facts['kind']}: {point}": _nearest(facts, seen, point, number) for point in judge.labels(facts) if point != "place"}
+    return [{point: bool(right[at]) for point, right in points.items()} for at in range(len(images))]
 
 
-def _nearest(facts: dict, seen: np.ndarray, point: str, number: int) -> bool:
-    """Whether no other value of this fact gives a drawing that is nearer."""
-    scores = {
-        value: min(float(np.abs(_look(drawn) - seen).mean()) for drawn in _drawings(changed))
-        for value, changed in _others(facts, point, number)
-    }
-    return min(scores, key=scores.__getitem__) == facts[point]
+def _nearest(facts: dict, seen: np.ndarray, point: str, number: int) -> np.ndarray:
+    """(images,) bool: whether no other value of this fact gives a drawing that is nearer to the picture looked at."""
+    values, away = [], []
+    for value, changed in _others(facts, point, number):
+        values.append(value)
+        away.append(np.min([np.abs(_look(drawn) - seen).mean(axis=(1, 2)) for drawn in _drawings(changed)], axis=0))
+    return np.argmin(away, axis=0) == values.index(facts[point])
 
 
 def _others(facts: dict, point: str, number: int) -> Iterator[tuple[str, dict]]:

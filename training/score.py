@@ -61,47 +61,54 @@ Column = dict[str, Share]
 
 
 def main() -> None:
-    """Score the folder, print the table, write it into the folder's card; exit 1 if a goal or a control does not hold."""
+    """Score the folder, print the table, write it into the folder's card; the same for its turbo. Exit 1 if a goal or a control does not hold."""
     parser = argparse.ArgumentParser(prog="python -m training.score", description=__doc__)
     parser.add_argument("folder", type=Path, help="a diffusers folder, such as webapp/builtin")
-    parser.add_argument("--of", type=Path, help="the model that this one was distilled from: its rates, times 0.95, are the goals")
+    parser.add_argument("--turbo", type=Path, help="score also this model, distilled from the other, whose rates times 0.95 are its goals")
     parser.add_argument("--count", type=int, default=500, help="held-out captions of each kind to draw")
     parser.add_argument("--work", type=Path, default=Path("build/training"), help="where the reader and the pictures are kept")
     asked = parser.parse_args()
-    columns = score(asked.folder, asked.count, asked.work)
-    goals = GOALS
-    if asked.of:
-        goals = {
-            point: OF_BASE * share.rate for point, share in score(asked.of, asked.count, asked.work)["model"].items() if point in GOALS
-        }
+    folders = [asked.folder, asked.turbo] if asked.turbo else [asked.folder]
     eyes = reader.get(asked.work / "reader.pt", contact.load(asked.folder).vae)
     sure = reader.accuracy(eyes, pictures.some(2000, "held out of the reader's training", reader.KINDS))
-    text = "\n\n".join(
-        [f"{asked.count} held-out captions of each kind.", as_table(columns, goals), as_sentence(sure), variety(asked.folder)]
-    )
-    print(text)
-    card.write_table(asked.folder / "README.md", text)
-    complaints = faults(columns, goals, sure)
+    goals, complaints = GOALS, []
+    for folder, columns in zip(folders, score(folders, asked.count, asked.work, eyes)):
+        text = "\n\n".join([f"{asked.count} held-out captions of each kind.", as_table(columns, goals), as_sentence(sure), variety(folder)])
+        print(text)
+        card.write_table(folder / "README.md", text)
+        complaints += [f"{folder.name}: {fault}" for fault in faults(columns, goals, sure)]
+        goals = {point: OF_BASE * columns["model"][point].rate for point in GOALS}
     print(*complaints, sep="\n", file=sys.stderr)
     sys.exit(bool(complaints))
 
 
-def score(folder: Path, count: int, work: Path) -> dict[str, Column]:
-    """Every column of the table, from `count` held-out captions of each kind."""
-    pipe = contact.load(folder)
-    eyes = reader.get(work / "reader.pt", pipe.vae)
+def score(folders: list[Path], count: int, work: Path, eyes: reader.Reader) -> list[dict[str, Column]]:
+    """Every column of each folder's table, from `count` held-out captions of each kind."""
     asked = questions(count)
     real = [scene.image for scene in asked]
+    drawn = [draw(folder, asked, work) for folder in folders]
+    *second, second_real = redrawn(asked, [*drawn, real])
+    return [
+        {
+            "model": judged(asked, images, eyes),
+            "second judge": again,
+            "real": judged(asked, real, eyes),
+            "real, second judge": second_real,
+            **_of_its_own(folder, asked, images, eyes),
+        }
+        for folder, images, again in zip(folders, drawn, second)
+    ]
+
+
+def _of_its_own(folder: Path, asked: list[scenes.Scene], drawn: list[Image.Image], eyes: reader.Reader) -> dict[str, Column]:
+    """What its autoencoder makes of real renders, and the controls."""
+    pipe = contact.load(folder)
     coded = [
         Image.fromarray(pixels)
-        for start in range(0, len(real), BATCH)
-        for pixels in reader.round_trip(pipe.vae, np.stack([np.asarray(image) for image in real[start : start + BATCH]]))
+        for start in range(0, len(asked), BATCH)
+        for pixels in reader.round_trip(pipe.vae, np.stack([np.asarray(scene.image) for scene in asked[start : start + BATCH]]))
     ]
-    drawn = draw(folder, asked, work)
     columns = {
-        "model": judged(asked, drawn, eyes),
-        "second judge": redrawn(asked, drawn),
-        "real": judged(asked, real, eyes),
         "autoencoder": judged(asked, coded, eyes),
         "other captions": judged(others(asked), drawn, eyes),
         "swapped relations": judged(*swapped(asked, drawn), eyes),
@@ -109,8 +116,7 @@ def score(folder: Path, count: int, work: Path) -> dict[str, Column]:
     few = asked[: max(len(scenes.KINDS), len(asked) // 10)]
     torch.manual_seed(0)
     pipe.unet = UNet2DConditionModel.from_config(pipe.unet.config).eval()
-    columns["untrained"] = judged(few, _draw(pipe, folder, [scene.caption for scene in few], 0), eyes)
-    return columns
+    return columns | {"untrained": judged(few, _draw(pipe, folder, [scene.caption for scene in few], 0), eyes)}
 
 
 def questions(count: int) -> list[scenes.Scene]:
@@ -168,13 +174,16 @@ def is_read(scene: scenes.Scene) -> bool:
     return scene.facts["kind"] in reader.KINDS
 
 
-def redrawn(asked: list[scenes.Scene], images: list[Image.Image]) -> Column:
-    """The same shares by the second judge, of what the network reads."""
+def redrawn(asked: list[scenes.Scene], drawn: list[list[Image.Image]]) -> list[Column]:
+    """The shares of each list of pictures by the second judge, of what the network reads."""
     jobs = [
-        (scene.facts, image, number) for number, (scene, image) in enumerate(zip(asked, images)) if scene.facts["kind"] in ("item", "scene")
+        (scene.facts, images, number)
+        for number, (scene, images) in enumerate(zip(asked, zip(*drawn)))
+        if scene.facts["kind"] in ("item", "scene")
     ]
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
-        return judge.tally(tqdm(pool.map(redraw.verdict, *zip(*jobs), chunksize=10), "drawing again", total=len(jobs), mininterval=5))
+        told = tqdm(pool.map(redraw.verdicts, *zip(*jobs), chunksize=10), "drawing again", total=len(jobs), mininterval=5)
+        return [judge.tally(verdicts) for verdicts in zip(*told)]
 
 
 def others(asked: list[scenes.Scene]) -> list[scenes.Scene]:

@@ -212,7 +212,7 @@ def write(plan: Plan, out: Path) -> None:
         ways=f"{sum(len(_ways(plan, form)) for form in pictures.SHARES):,}",
         minutes=parallel.load(plan.work / "turbo.pt")["elapsed"] / 60,
         device=card.device_name(plan.device),
-        scores=f"{card.BEGIN}\nNot scored yet: `python -m training.score FOLDER --of TEACHER`.\n{card.END}",
+        scores=f"{card.BEGIN}\nNot scored yet: `python -m training.score TEACHER --turbo FOLDER`.\n{card.END}",
     )
     (out / "README.md").write_text(text)
     contact.draw(out)
