@@ -6,6 +6,7 @@ import logging
 import re
 import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
@@ -81,14 +82,20 @@ def load(
         raise ModelError("A CPU cannot draw in fp16 in any bearable time. Please choose fp32, or bf16 where it has that.")
     name, place, revision, notice = _find(str(source), report, progress, stop)
     report(f"Loading {name}.")
+    with ThreadPoolExecutor(1, "loading") as aside:  # it ends, and its own threads for torch with it: those of a caller who
+        # stays would make the engine's sleep between any two operations, and a step take twice as long (libgomp's "throttled spin")
+        known = aside.submit(_known, place, name, device, dtype, prediction, report).result()
+    return Checkpoint(name=name, source=str(source), revision=revision, notice=notice, device=device, dtype=dtype, **known)
+
+
+def _known(
+    place: Path, name: str, device: torch.device, dtype: torch.dtype, prediction: str, report: Callable[[str], None]
+) -> dict[str, Any]:
+    """What of a Checkpoint is read from its files."""
     pipe, weights = _read(place, name, device, dtype, prediction, report)
     space = LatentSpace(pipe.vae)
     scheduler = _told(pipe.scheduler.config, prediction)
-    return Checkpoint(
-        name=name,
-        source=str(source),
-        revision=revision,
-        notice=notice,
+    return dict(
         hash=sha256(*weights),
         kind=_kind(pipe, name),
         prediction=scheduler["prediction_type"],
@@ -97,8 +104,6 @@ def load(
         text_encoder=pipe.text_encoder,
         tokenizer=pipe.tokenizer,
         scheduler_config=scheduler,
-        device=device,
-        dtype=dtype,
         defaults=_defaults(place if place.is_dir() else single_file.beside(place), name, pipe.unet, space, scheduler),
         space=space,
     )
