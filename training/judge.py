@@ -119,16 +119,7 @@ def _count(facts: dict, image: Image.Image) -> dict[str, bool]:
 
 
 def _answers(facts: dict, read: dict[str, str]) -> dict[str, bool]:
-    """Of two subjects, the first named is the "subject", the other the "second"; they are right where they stand."""
-    right = {name: read[name] == wanted for name, wanted in labels(facts).items()}
-    if facts["kind"] == "duo":
-        names = ("subject", "second") if from_left(facts)[0] is facts["things"][0] else ("second", "subject")
-        said = dict(zip(("left", "right"), names)) | dict(zip(("left colour", "right colour"), (COLOUR_OF[name] for name in names)))
-        right = {said.get(name, name): value for name, value in right.items()}
-    return right
-
-
-COLOUR_OF = {"subject": "colour", "second": "second colour"}
+    return {name: read[name] == wanted for name, wanted in labels(facts).items()}
 
 
 def labels(facts: dict) -> dict[str, str]:

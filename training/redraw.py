@@ -19,37 +19,38 @@ OPEN = {"time": list(scenes.TIMES), "weather": list(scenes.WEATHERS), "style": [
 
 
 def verdicts(facts: dict, images: Sequence[Image.Image], number: int = 0) -> list[dict[str, bool]]:
-    """Each point of an item or a scene, and whether each picture has it, named as `judge.verdict` does. `number` picks the rivals."""
+    """Each point of an item, a scene or a duo, and whether each picture has it, named as `judge.verdict` does. `number` picks the rivals."""
     seen = np.stack([_look(image) for image in images])
-    points = {f"{facts['kind']}: {point}": _nearest(facts, seen, point, number) for point in judge.labels(facts) if point != "place"}
-    return [{point: bool(right[at]) for point, right in points.items()} for at in range(len(images))]
+    points = {point: _nearest(facts, seen, point, number) for point in judge.labels(facts) if point != "place"}
+    points["all of it"] = np.all([*points.values()], axis=0)
+    return [{f"{facts['kind']}: {point}": bool(right[at]) for point, right in points.items()} for at in range(len(images))]
 
 
 def _nearest(facts: dict, seen: np.ndarray, point: str, number: int) -> np.ndarray:
     """(images,) bool: whether no other value of this fact gives a drawing that is nearer to the picture looked at."""
-    values, away = [], []
-    for value, changed in _others(facts, point, number):
-        values.append(value)
-        away.append(np.min([np.abs(_look(drawn) - seen).mean(axis=(1, 2)) for drawn in _drawings(changed)], axis=0))
-    return np.argmin(away, axis=0) == values.index(facts[point])
+    away = [
+        np.min([np.abs(_look(drawn) - seen).mean(axis=(1, 2)) for drawn in _drawings(changed)], axis=0)
+        for changed in [facts, *_others(facts, point, number)]
+    ]
+    return np.argmin(away, axis=0) == 0
 
 
-def _others(facts: dict, point: str, number: int) -> Iterator[tuple[str, dict]]:
-    """The right value and its rivals, each with the facts as they would be."""
-    if point == "subject":
-        chooser = random.Random(f"rivals-{number}")
-        alone = facts["kind"] == "scene" and not facts["things"]
-        pool = [name for name in (scenes.ALONE if alone else scenes.SUBJECTS) if name != facts["subject"]]
-        values = [facts["subject"], *chooser.sample(pool, RIVALS)]
-    else:
-        alone, values = False, OPEN[point]
-    for value in values:
-        changed = {**facts, point: value}
-        if alone:
+def _others(facts: dict, point: str, number: int) -> Iterator[dict]:
+    """The facts with each other value of one of them; of a subject, with some of the others."""
+    things = facts.get("things", [])
+    at = things.index(judge.from_left(facts)[point.startswith("right")]) if facts["kind"] == "duo" and point not in OPEN else 0
+    which = "colour" if point.endswith("colour") else "subject" if point in ("subject", "left", "right") else point
+    alone = facts["kind"] == "scene" and not things
+    right = things[at][which] if things and which in things[at] else facts[which]
+    pool = OPEN.get(which, list(scenes.ALONE if alone else scenes.SUBJECTS))
+    values = [value for value in pool if value != right]
+    for value in random.Random(f"rivals-{number}").sample(values, RIVALS) if which == "subject" else values:
+        changed = {**facts, which: value}
+        if alone and which == "subject":
             changed["place"] = value
-        if facts.get("things") and point in ("subject", "colour"):
-            changed["things"] = [{**facts["things"][0], point: value}]
-        yield value, changed
+        if things and which in things[at]:
+            changed["things"] = [*things[:at], {**things[at], which: value}, *things[at + 1 :]]
+        yield changed
 
 
 def _drawings(facts: dict) -> Iterator[Image.Image]:

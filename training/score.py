@@ -90,9 +90,9 @@ def score(folders: list[Path], count: int, work: Path, eyes: reader.Reader) -> l
     *second, second_real = redrawn(asked, [*drawn, real])
     return [
         {
-            "model": judged(asked, images, eyes),
+            "model": {**again, **judged(asked, images, eyes)},
             "second judge": again,
-            "real": judged(asked, real, eyes),
+            "real": {**second_real, **judged(asked, real, eyes)},
             "real, second judge": second_real,
             **_of_its_own(folder, asked, images, eyes),
         }
@@ -164,22 +164,20 @@ def _draw(pipe: StableDiffusionPipeline, folder: Path, captions: list[str], firs
 
 
 def judged(asked: list[scenes.Scene], images: list[Image.Image], eyes: reader.Reader) -> Column:
-    """The share of right answers on each point."""
-    read = iter(eyes.read(image for scene, image in zip(asked, images) if is_read(scene)))
-    return judge.tally(judge.verdict(scene.facts, image, next(read) if is_read(scene) else None) for scene, image in zip(asked, images))
-
-
-def is_read(scene: scenes.Scene) -> bool:
-    """Whether a network reads it; flat shapes are read by arithmetic."""
-    return scene.facts["kind"] in reader.KINDS
+    """The share of right answers on each point: flat shapes are read by arithmetic, the rest by a network, but not two things in one scene."""
+    both = [(scene, image) for scene, image in zip(asked, images) if scene.facts["kind"] != "duo"]
+    read = iter(eyes.read(image for scene, image in both if scene.facts["kind"] in reader.KINDS))
+    return judge.tally(
+        judge.verdict(scene.facts, image, next(read) if scene.facts["kind"] in reader.KINDS else None) for scene, image in both
+    )
 
 
 def redrawn(asked: list[scenes.Scene], drawn: list[list[Image.Image]]) -> list[Column]:
-    """The shares of each list of pictures by the second judge, of what the network reads."""
+    """The shares of each list of pictures by the second judge, of all that is not read by arithmetic."""
     jobs = [
         (scene.facts, images, number)
         for number, (scene, images) in enumerate(zip(asked, zip(*drawn)))
-        if scene.facts["kind"] in ("item", "scene")
+        if scene.facts["kind"] in ("item", "duo", "scene")
     ]
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
         told = tqdm(pool.map(redraw.verdicts, *zip(*jobs), chunksize=10), "drawing again", total=len(jobs), mininterval=5)
