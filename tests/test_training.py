@@ -162,6 +162,17 @@ def test_it_is_known_where_the_things_are(kind: str, form: str) -> None:
             assert not (where & ~cells(seen, ground, 0)).any() and not (cells(seen, ground, 64) & ~where).any()
 
 
+def test_a_place_that_is_not_named_is_not_asked_for() -> None:
+    rng = random.Random(3)
+    drawn = [scenes.sample(rng, kind=kind) for kind in ("scene", "duo") * 300]
+    unsaid = [scene for scene in drawn if len(scene.facts["places"]) > 1]
+    assert 20 < len(unsaid) < 120 and all(scene.facts["place"] in scene.facts["places"] for scene in drawn)
+    for scene in unsaid:
+        assert scene.facts["kind"] == "scene" and "place" not in judge.labels(scene.facts)
+        assert not any(way in scene.caption for way in scenes.WHERE[scene.facts["place"]])
+    assert all(judge.labels(scene.facts)["place"] == scene.facts["place"] for scene in drawn if scene not in unsaid)
+
+
 def test_captions_hold_no_word_outside_the_vocabulary() -> None:
     rng = random.Random(5)
     known = set(WORDS)
@@ -359,6 +370,11 @@ def test_an_error_counts_more_where_the_things_are() -> None:
     assert loss(1, 1, where) == pytest.approx(plain, rel=1e-5) and top + rest == pytest.approx(plain, rel=1e-5)
     assert top / rest == pytest.approx(diffusion.THINGS / 3, rel=1e-4)
     assert loss(1, 0) / loss(0, 1) == pytest.approx(1 / 3, rel=1e-4)
+
+
+def test_what_is_learnt_last_is_shown_more_often() -> None:
+    captions = ["a red circle", "an abstract painting of a cat", "a cat, abstract, on a hill", "pixel art of a dog", "a dog"]
+    assert sorted(diffusion.hard_rows(captions, ["shape", "item", "scene", "duo", "pair"])) == [1] * 4 + [2] * 4 + [3] * 4 + [4]
 
 
 def test_captions_are_padded_as_the_pipeline_pads_them(words: CLIPTokenizer, monkeypatch: pytest.MonkeyPatch) -> None:

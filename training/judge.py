@@ -123,11 +123,11 @@ def _answers(facts: dict, read: dict[str, str]) -> dict[str, bool]:
 
 
 def labels(facts: dict) -> dict[str, str]:
-    """What can be read of a picture with these facts; what is not in it, or cannot be told, is left out."""
-    told = {"style": facts["style"]}
-    if facts["kind"] != "item":
+    """What can be read of a picture with these facts; what is not in it, cannot be told, or is not asked for, is left out."""
+    told, places = {"style": facts["style"]}, facts["places"]
+    if len(places) == 1:
         told["place"] = facts["place"]
-    if facts["kind"] != "item" and facts["place"] not in scenes.FILLING:
+    if places and not set(places) & set(scenes.FILLING):
         told |= {"time": facts["time"], "weather": facts["weather"]}
     if facts["kind"] == "duo":
         for side, thing in zip(("left", "right"), from_left(facts)):

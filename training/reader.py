@@ -36,7 +36,7 @@ HEADS = {
     "style": ["", *styles.STYLES],
 }
 KINDS = ("item", "scene", "scene")
-WARPED = 0.1  # share of a batch warped out of shape
+WARPED = 10  # one picture in so many is warped out of shape
 CODED = 25  # one picture in so many is also shown as the autoencoder gives it back
 ROUND = 5000  # renders a round, which a kill costs at most
 EPOCHS = 3  # ... and how often each is shown
@@ -94,7 +94,7 @@ def small(image: Image.Image) -> np.ndarray:
     return np.asarray(image.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BOX))
 
 
-def get(path: Path, coder: AutoencoderKL, rounds: int = 12) -> Reader:
+def get(path: Path, coder: AutoencoderKL, rounds: int = 24) -> Reader:
     """The reader at `path`, trained and kept there as far as it is missing; `coder` shows it what decoded pictures look like."""
     reader = Reader()
     state = torch.load(path, weights_only=True) if path.exists() else {"rounds": 0}
@@ -163,7 +163,7 @@ def _fit(
         for rows in tqdm(torch.randperm(len(pixels)).split(batch), "training the reader", mininterval=10):
             shown = autoencoder.to_tensor(pixels[rows.numpy()])
             shown = torch.roll(shown, torch.randint(-3, 4, (2,)).tolist(), (2, 3)) + 0.03 * torch.randn_like(shown)
-            warped = int(len(rows) * WARPED)
+            warped = -(-len(rows) // WARPED)
             shown = torch.cat([warp(shown[:warped]), shown[warped:]]).contiguous(memory_format=torch.channels_last)
             targets = {name: answers[rows] for name, answers in ids.items()}
             for name, answers in targets.items():

@@ -54,8 +54,10 @@ def _others(facts: dict, point: str, number: int) -> Iterator[dict]:
 
 
 def _drawings(facts: dict) -> Iterator[Image.Image]:
-    for seed in range(DRAWINGS):
-        yield scenes.draw(facts, random.Random(f"redraw-{seed}"))
+    """In every place where the picture may be."""
+    for place in facts["places"] if len(facts["places"]) > 1 else [facts.get("place")]:
+        for seed in range(DRAWINGS):
+            yield scenes.draw({**facts, "place": place}, random.Random(f"redraw-{seed}"))
 
 
 def _look(image: Image.Image) -> np.ndarray:

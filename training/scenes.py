@@ -236,7 +236,18 @@ def sample(rng: Random, held_out: bool = False, kind: str | None = None, form: s
         if facts["held_out"] == held_out:
             break
     facts["form"] = form
-    return Scene(say(facts, rng), facts, *paint(facts, rng))
+    caption = say(facts, rng)
+    facts["places"] = meant(caption, facts)
+    return Scene(caption, facts, *paint(facts, rng))
+
+
+def meant(caption: str, facts: dict) -> tuple[str, ...]:
+    """The places where a picture of this caption may be: the subject's homes if none is named, and none on a plain background."""
+    if not facts.get("place"):
+        return ()
+    words = set(caption.replace(",", " ").split())
+    named = not facts["things"] or any({*way.split()} - {"an"} <= words for way in WHERE[facts["place"]])
+    return (facts["place"],) if named else HOMES[facts["subject"]][:2]
 
 
 def article(words: str) -> str:
