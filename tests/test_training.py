@@ -590,7 +590,7 @@ def test_twos_are_told_apart_where_they_stand() -> None:
 
 
 def test_the_reader_learns_and_the_warp_destroys_things_not_colours(plain: list[scenes.Scene], made: Plan) -> None:
-    pixels = np.stack([reader.small(scene.image) for scene in plain[:10]])
+    pixels = np.stack([reader.look(scene.image) for scene in plain[:10]])
     clear = autoencoder.to_tensor(pixels)
     bent = reader.warp(clear)
     assert (bent - clear).abs().mean() > 0.1

@@ -37,12 +37,13 @@ HEADS = {
 }
 KINDS = ("item", "scene", "scene")
 WARPED = 10  # one picture in so many is warped out of shape
-CODED = 25  # one picture in so many is also shown as the autoencoder gives it back
+CODED = 50  # one picture in so many is also shown as the autoencoder gives it back
 ROUND = 5000  # renders a round, which a kill costs at most
 EPOCHS = 3  # ... and how often each is shown
 RATE = 1.5e-3
 UNASKED = -100  # the label that costs nothing
-SIDE = 128  # pixels a side at which it looks
+SIDE = 80  # pixels a side at which it looks at the whole page, and beside it at ...
+MIDDLE = (0.18, 0.32, 0.82, 0.96)  # ... that part of it, in which all subjects stand: left, top, right, bottom
 
 
 class Block(nn.Module):
@@ -64,18 +65,18 @@ class Block(nn.Module):
 
 
 class Reader(nn.Module):
-    """Pictures (B, 3, SIDE, SIDE) in -1..1 to one row of logits a head."""
+    """Looks (B, 6, SIDE, SIDE) in -1..1, as `look` takes them, to one row of logits a head."""
 
     def __init__(self, width: int = 24) -> None:
         super().__init__()
-        layers: list[nn.Module] = [nn.Conv2d(3, width, 5, 2, 2, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
+        layers: list[nn.Module] = [nn.Conv2d(6, width, 5, 2, 2, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
         for channels in (width, 2 * width, 4 * width):
             layers += [Block(channels, 2 * channels, halves=True), Block(2 * channels, 2 * channels)]
-        self.body = nn.Sequential(*layers, nn.AvgPool2d(2), nn.Flatten()).to(memory_format=torch.channels_last)
-        self.heads = nn.ModuleDict({name: nn.Linear(8 * width * (SIDE // 32) ** 2, len(choices)) for name, choices in HEADS.items()})
+        self.body = nn.Sequential(*layers, nn.Flatten()).to(memory_format=torch.channels_last)
+        self.heads = nn.ModuleDict({name: nn.Linear(8 * width * (SIDE // 16) ** 2, len(choices)) for name, choices in HEADS.items()})
 
-    def forward(self, pictures: Tensor) -> dict[str, Tensor]:
-        features = self.body(pictures)
+    def forward(self, looks: Tensor) -> dict[str, Tensor]:
+        features = self.body(looks)
         return {name: head(features) for name, head in self.heads.items()}
 
     @torch.no_grad()
@@ -84,14 +85,16 @@ class Reader(nn.Module):
         self.eval()
         read = []
         for image in images:
-            answers = self(autoencoder.to_tensor(small(image)[None]))
+            answers = self(autoencoder.to_tensor(look(image)[None]))
             read.append({name: HEADS[name][int(logits[0].argmax())] for name, logits in answers.items()})
         return read
 
 
-def small(image: Image.Image) -> np.ndarray:
-    """(SIDE, SIDE, 3) uint8: what the reader looks at."""
-    return np.asarray(image.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BOX))
+def look(image: Image.Image) -> np.ndarray:
+    """(SIDE, SIDE, 6) uint8: the whole picture, and its middle once more, larger."""
+    box = [share * side for share, side in zip(MIDDLE, image.size * 2)]
+    whole = image.convert("RGB")
+    return np.concatenate([whole.resize((SIDE, SIDE), Image.Resampling.BOX, part) for part in (None, box)], 2)
 
 
 def get(path: Path, coder: AutoencoderKL, rounds: int = 24) -> Reader:
@@ -135,7 +138,7 @@ def round_trip(coder: AutoencoderKL, pixels: np.ndarray) -> np.ndarray:
 
 
 def warp(pictures: Tensor, reach: float = 0.22) -> Tensor:
-    """Bend (B, 3, H, W) by a smooth random field of up to `reach` of half the side: colours stay, things dissolve."""
+    """Bend (B, C, H, W) by a smooth random field of up to `reach` of half the side: colours stay, things dissolve."""
     count, _, height, width = pictures.shape
     field = F.interpolate(torch.rand(count, 2, 7, 7) * 2 - 1, (height, width), mode="bicubic").permute(0, 2, 3, 1)
     plain = F.affine_grid(torch.eye(2, 3).expand(count, 2, 3), [count, 3, height, width], align_corners=False)
@@ -152,7 +155,7 @@ def _show(drawn: list[scenes.Scene], coder: AutoencoderKL) -> tuple[np.ndarray, 
     told = [labels(scene.facts) for scene in drawn]
     told += told[: len(coded)]
     ids = {name: torch.tensor([choices.index(one[name]) if name in one else UNASKED for one in told]) for name, choices in HEADS.items()}
-    return np.stack([small(image) for image in images + coded]), ids
+    return np.stack([look(image) for image in images + coded]), ids
 
 
 def _fit(
