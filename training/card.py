@@ -49,6 +49,7 @@ As a stranger would type, seeds 0 to 3 of each, good and bad alike:
 
 Held-out combinations only: no caption like these was in the training set. Flat shapes, pairs and counts are read by arithmetic on pixels, the rest by
 a small network trained on the renderer, and again by a judge without any training, for which the renderer draws the scene anew with one fact changed.
+Two things in one scene are read by that second judge alone, and no place is asked for that the caption leaves open.
 "Both there" asks for both shapes in both colours, "colours not swapped" for each colour on its shape. The last columns are controls that
 must be low; *autoencoder* is a ceiling, real pictures decoded from their own latents. They flatter all the same: look at the pictures too.
 
