@@ -125,8 +125,8 @@ def _add_ons() -> Iterator[Case]:
     two = "a cat <lora:a:0.3> <lora:b:0.9>"
     yield Case("two ControlNets", wish(controls=CONTROLS), rounding=NETS)
     yield Case("two ControlNets, Euler a", wish(controls=CONTROLS, sampler="Euler a"), "v_prediction", rounding=NETS)
-    yield Case("ControlNets from an image", wish(controls=CONTROLS, **FROM_PHOTO))
-    yield Case("ControlNets under a mask", wish(controls=CONTROLS, **PAINTED))
+    yield Case("ControlNets from an image", wish(controls=CONTROLS, **FROM_PHOTO), rounding=NETS)
+    yield Case("ControlNets under a mask", wish(controls=CONTROLS, **PAINTED), rounding=NETS)
     yield Case("ControlNets and LoRAs", wish(controls=CONTROLS, prompt=two), rounding=LORA)
     yield Case("two LoRAs", wish(prompt=two), rounding=LORA)
     yield Case("a LoRA", wish(prompt="a cat <lora:b:1.0>", sampler="Euler"), rounding=LORA)

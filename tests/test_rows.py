@@ -47,11 +47,19 @@ def test_eight_together_are_the_bytes_of_each_alone(studio: Studio) -> None:
     assert all(torch.equal(studio.latents[request], latents[request]) for request in WISHES)
 
 
-def test_without_it_they_are_not(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Should torch round alike one day, this fails, and `rows.py` can go."""
-    together = drawn(studio, WISHES)
-    monkeypatch.setattr(model, "apart", lambda owners, device: apart([0] * len(owners), device))
-    assert drawn(studio, WISHES) != together
+def test_without_it_they_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some machines round alike in bf16, none yet in fp32 too. Should one do so in every precision, this fails, and `rows.py` can go."""
+
+    def differ(dtype: torch.dtype) -> bool:
+        studio = Studio(checkpoint.load("builtin", "cpu", dtype))
+        together = drawn(studio, WISHES)
+        with monkeypatch.context() as patch:
+            patch.setattr(model, "apart", lambda owners, device: apart([0] * len(owners), device))
+            without = drawn(studio, WISHES)
+        studio.close()
+        return without != together
+
+    assert any(differ(dtype) for dtype in DTYPES)
 
 
 def test_who_joins_on_the_way_has_the_same_bytes_too(studio: Studio) -> None:
