@@ -15,6 +15,7 @@ import pytest
 import tiny_training
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, DDPMScheduler, EulerAncestralDiscreteScheduler, StableDiffusionPipeline
+from PIL import ImageFilter
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import CLIPTokenizer
@@ -34,6 +35,7 @@ from training import (
     pictures,
     reader,
     recipe,
+    redraw,
     scenes,
     score,
     styles,
@@ -587,6 +589,19 @@ def test_twos_are_told_apart_where_they_stand() -> None:
     own, other = score.redrawn(asked, [[scene.image for scene in some] for some in (asked, mirrored)])
     assert own["duo: left"].rate > 0.85 < own["duo: right"].rate and own["duo: left colour"].rate > 0.85
     assert other["duo: left"].rate < 0.4 > other["duo: right"].rate and other["duo: style"].rate > 0.85
+
+
+def test_the_second_judge_knows_soft_squares_and_facets_and_asks_for_them(plain: list[scenes.Scene]) -> None:
+    """Of each style a picture as soft as a model's is known for what it is, and with neither squares nor facets it passes for no such style."""
+    rng, soft = random.Random(7), ImageFilter.GaussianBlur(1.5)
+    drawn = {
+        style: [scenes.draw({**scene.facts, "style": style}, rng).filter(soft) for scene in plain[:3]] for style in ("", *styles.STYLES)
+    }
+    for style, right in drawn.items():
+        for scene, *both in zip(plain, right, drawn["" if style else "pixel art"]):
+            own, other = redraw.verdicts({**scene.facts, "style": style}, both)
+            point = f"{scene.facts['kind']}: style"
+            assert own[point] and not other[point], (style, scene.caption)
 
 
 def test_the_reader_learns_and_the_warp_destroys_things_not_colours(plain: list[scenes.Scene], made: Plan) -> None:
