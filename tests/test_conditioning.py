@@ -177,6 +177,8 @@ def test_unknown_words_are_named(builtin: Conditioner) -> None:
     assert read.notes == ("This model does not know the words: Zebra, zebra, vase, veil.",)
     assert condition(builtin, "a red circle!", "7").notes == ()
     assert condition(builtin, "a zebra").notes == ("This model does not know the word: zebra.",)
+    assert builtin.condition("a Zebra", "", guided=True, steps=20, taught={"zebra"}).notes == ()
+    assert builtin.count("a Zebra, a vase", {"zebra"}).unknown == ("vase",)
     (note,) = condition(builtin, " ".join(f"zebra{chr(97 + number)}" for number in range(26))).notes
     assert note.endswith("and 6 more.")
 

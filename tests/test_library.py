@@ -13,6 +13,13 @@ from webapp.errors import InvalidRequest
 from webapp.library import KINDS, Library, Style
 
 
+@pytest.fixture(autouse=True)
+def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What ships with the built-in model: here nothing, until a test puts something there."""
+    monkeypatch.setattr("webapp.library.SHIPPED", tmp_path / "shipped")
+    return tmp_path / "shipped"
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     for name in (
@@ -103,14 +110,13 @@ def test_wildcards_are_lines_without_comments_and_read_anew(folder):
         library.wildcard("../../etc/passwd")
 
 
-def test_what_ships_is_there_too_and_makes_way_for_ones_own(folder, tmp_path, monkeypatch):
-    shipped = tmp_path / "shipped"
-    monkeypatch.setattr("webapp.library.SHIPPED", shipped)
+def test_what_ships_is_there_too_and_makes_way_for_ones_own(folder, shipped):
     (shipped / "loras/people").mkdir(parents=True)
     for name in ("snail", "fox.V1", "people/ada"):
         (shipped / f"loras/{name}.safetensors").touch()
     library = Library(folder)
     assert library.names("loras") == ["Fox.v1", "people/ada", "people/old/ada", "saved", "snail"]
+    assert library.names("loras", shipped=False) == ["Fox.v1", "people/old/ada", "saved"] and Library().names("loras", shipped=False) == []
     assert library.path("loras", "Snail") == shipped / "loras/snail.safetensors"
     assert library.path("loras", "fox.V1") == folder / "loras/Fox.v1.safetensors"
     assert Library().names("loras") == ["fox.V1", "people/ada", "snail"]

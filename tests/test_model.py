@@ -27,6 +27,12 @@ IMAGES = {name_of(PHOTO): PHOTO}
 CONTROL = Control(model="edges", image=name_of(PHOTO))
 
 
+@pytest.fixture(autouse=True)
+def nothing_ships(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside the built-in model, which is not the one here."""
+    monkeypatch.setattr("webapp.library.SHIPPED", tmp_path / "shipped")
+
+
 @pytest.fixture(scope="module")
 def library(tmp_path_factory: pytest.TempPathFactory) -> Library:
     folder = tmp_path_factory.mktemp("library")
@@ -67,8 +73,7 @@ def draw(studio: Studio, **changes: object) -> tuple[Image.Image, Receipt]:
     return end.image, end.receipt
 
 
-def test_a_word_that_ships_is_the_built_in_models_alone(model: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("webapp.library.SHIPPED", tmp_path / "shipped")
+def test_a_word_that_ships_is_the_built_in_models_alone(model: Checkpoint, tmp_path: Path) -> None:
     (tmp_path / "shipped/embeddings").mkdir(parents=True)
     builtin = checkpoint.load("builtin")
     tiny_addons.embedding(tmp_path / "shipped/embeddings/glimmer.safetensors", width=builtin.text_encoder.config.hidden_size)

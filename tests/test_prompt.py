@@ -10,7 +10,7 @@ from itertools import pairwise
 import pytest
 
 from webapp.errors import InvalidRequest
-from webapp.prompt import MAX_WEIGHT, Span, loras, schedule, spans, texts
+from webapp.prompt import MAX_WEIGHT, Span, loras, schedule, spans, taught, texts
 
 PIECES = [
     *"()[]:|\\<>{}_,. \n",
@@ -53,6 +53,11 @@ def odd_strings(count: int) -> list[str]:
 )
 def test_lora_tags_are_taken_out(text: str, left: str, tags: tuple) -> None:
     assert loras(text) == (left, tags)
+
+
+def test_a_lora_teaches_the_word_it_is_called() -> None:
+    assert taught(loras("a snail <lora:Snail> <lora:people/ada:0.5>")[1]) == {"snail", "ada"}
+    assert taught(()) == frozenset()
 
 
 @pytest.mark.parametrize("weight", ["", "much", "nan", "inf", "1e999", "0,8", "te=1"])

@@ -118,9 +118,9 @@ class Library:
         own = [self.folder(kind)] if self.root else []
         return [*own, SHIPPED / kind] if shipped else own
 
-    def names(self, kind: str) -> list[str]:
-        """The names of all things of a kind (a key of KINDS), in the alphabet's order."""
-        return sorted(self._things(kind), key=str.casefold)
+    def names(self, kind: str, shipped: bool = True) -> list[str]:
+        """The names of all things of a kind (a key of KINDS), of the user's own alone if what ships is not wanted, in the alphabet's order."""
+        return sorted(self._things(kind, shipped), key=str.casefold)
 
     def path(self, kind: str, name: str) -> Path:
         """Where the thing of that name lies. The case does not matter, and sub-folders may be left out."""
@@ -134,12 +134,12 @@ class Library:
         there = f"There are: {_listed(self.names(kind))}." if things else f"There are none yet; they go into the library's folder {kind}."
         raise InvalidRequest({field: f"There is no {noun} called {_shown(name)}. {there}"})
 
-    def _things(self, kind: str) -> dict[str, Path]:
+    def _things(self, kind: str, shipped: bool = True) -> dict[str, Path]:
         """Names are looked up among what is there, never joined to a path: `..` or an absolute path is merely unknown. What ships makes way
         for the user's own of that name in any case."""
         suffix = ".txt" if kind == "wildcards" else ".safetensors"
         found: dict[str, Path] = {}
-        for folder in self.folders(kind):
+        for folder in self.folders(kind, shipped):
             taken = {name.casefold() for name in found}
             for path in _walk(folder, folder.resolve(), suffix):
                 name = path.relative_to(folder).as_posix().removesuffix(suffix)

@@ -38,6 +38,11 @@ def loras(text: str) -> tuple[str, tuple[tuple[str, float], ...]]:
     return (_LORA.sub("", text).strip() if tags else text), tags
 
 
+def taught(tags: Iterable[tuple[str, float]]) -> frozenset[str]:
+    """The words, in lower case, that LoRAs are taken to teach: the names they go by in `tags`, as `loras` gives them, without folders."""
+    return frozenset(name.rsplit("/", 1)[-1].casefold() for name, _ in tags)
+
+
 def _lora_weight(tag: re.Match[str]) -> float:
     if not tag[2]:
         return 1.0

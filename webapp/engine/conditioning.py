@@ -4,9 +4,10 @@ of 75 tokens, as AUTOMATIC1111 does it; a short one without weights is bit for b
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import lru_cache
+from itertools import chain
 from typing import NamedTuple
 
 import torch
@@ -82,10 +83,19 @@ class Conditioner:
                 self.embed.cache_clear()
 
     def condition(
-        self, prompt: str, negative_prompt: str, *, guided: bool, steps: int, clip_skip: int = 1, loras: Loras = ()
+        self,
+        prompt: str,
+        negative_prompt: str,
+        *,
+        guided: bool,
+        steps: int,
+        clip_skip: int = 1,
+        loras: Loras = (),
+        taught: Collection[str] = (),
     ) -> Conditioning:
         """The embeddings for one picture's `steps`: of both prompts if `guided`, else of the prompt alone. They may be edited and
         weighted (`webapp.prompt`); their `<lora:..>` tags are removed already, and `loras` says what they were.
+        `taught` are the words that these teach, in lower case: nobody is told that the model does not know them.
 
         `clip_skip` counts the text encoder's layers from its last, 1. As in diffusers it is the prompt's; the negative prompt always
         has the last.
@@ -99,16 +109,16 @@ class Conditioner:
             layer = min(clip_skip, self._layers) if name == "prompt" else 1
             embeddings = {reading: self._row(reading, chunks, layer, loras) for reading in readings[name]}
             rows.insert(0, [(end, embeddings[reading]) for end, reading in found])
-        notes = _notes(readings, f"{MAX_CHUNKS} chunks of {self._size} tokens")
+        notes = _notes(readings, taught, f"{MAX_CHUNKS} chunks of {self._size} tokens")
         if clip_skip > self._layers:
             notes.append(f"This model's text encoder has only {self._layers} layers, so a clip skip of {self._layers} was used.")
         return Conditioning(rows, tuple(notes), _kept(readings))
 
-    def count(self, prompt: str, steps: int = 20) -> Count:
-        """How long a prompt is, and what of it the model cannot use."""
+    def count(self, prompt: str, taught: Collection[str] = (), steps: int = 20) -> Count:
+        """How long a prompt is, and what of it the model cannot use; `taught` as in `condition`."""
         readings = [self._reader.read(text) for text in dict.fromkeys(text for _, text in schedule(prompt, steps))]
         longest = max(readings, key=lambda reading: (len(reading.cut), len(reading.chunks), reading.tokens))
-        return Count(longest.tokens, len(longest.chunks) * self._size, _all(r.unknown for r in readings), longest.cut)
+        return Count(longest.tokens, len(longest.chunks) * self._size, _unknown(readings, taught), longest.cut)
 
     def _row(self, reading: Reading, chunks: int, layer: int, loras: Loras) -> torch.Tensor:
         """(1, 77 * chunks, width); those chunks that the text does not fill are the empty prompt's."""
@@ -144,9 +154,9 @@ def _weighted(embeddings: torch.Tensor, weights: list[float]) -> torch.Tensor:
     return (weighted * back if back.isfinite() else weighted).to(embeddings.dtype)
 
 
-def _notes(read: dict[str, list[Reading]], limit: str) -> list[str]:
+def _notes(read: dict[str, list[Reading]], taught: Collection[str], limit: str) -> list[str]:
     notes = []
-    if unknown := _all(reading.unknown for readings in read.values() for reading in readings):
+    if unknown := _unknown(chain.from_iterable(read.values()), taught):
         more = f" and {len(unknown) - LISTED} more" if len(unknown) > LISTED else ""
         notes.append(f"This model does not know the word{'s' * (len(unknown) > 1)}: {', '.join(unknown[:LISTED])}{more}.")
     for name, readings in read.items():
@@ -162,5 +172,5 @@ def _kept(read: dict[str, list[Reading]]) -> str:
     return "\n".join(text if name == "prompt" else f"Negative prompt: {text}" for name, text in kept.items() if text)
 
 
-def _all(words: Iterable[Iterable[str]]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(word for some in words for word in some))
+def _unknown(readings: Iterable[Reading], taught: Collection[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(word for reading in readings for word in reading.unknown if word.casefold() not in taught))

@@ -75,8 +75,8 @@ class Engine:
     def count(self, text: str) -> Count | None:
         """How long a prompt is for the checkpoint's reader of words, and what of it that cannot use; None while another model has
         its place in memory. For any thread. Raises InvalidRequest for a LoRA's weight that is no number."""
-        model = self._shelf.models.get("")
-        return model.conditioner.count(prompt.loras(text)[0]) if model else None
+        model, (words, tags) = self._shelf.models.get(""), prompt.loras(text)
+        return model.conditioner.count(words, prompt.taught(tags)) if model else None
 
     def submit(
         self,

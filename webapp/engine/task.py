@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from PIL import Image
 
+from webapp import prompt
 from webapp.engine import latents, samplers
 from webapp.engine.controlnet import Use, in_force
 from webapp.engine.latents import LatentSpace
@@ -50,7 +51,13 @@ class Task:
         self.step, self.steps = 0, len(self.timesteps)
         words, self.loras, notices = model.loras_of(request)
         self.conditioning = model.conditioner.condition(
-            words, request.negative_prompt, guided=guided, steps=self.steps, clip_skip=request.clip_skip, loras=self.loras
+            words,
+            request.negative_prompt,
+            guided=guided,
+            steps=self.steps,
+            clip_skip=request.clip_skip,
+            loras=self.loras,
+            taught=prompt.taught(prompt.loras(request.prompt)[1]),
         )
         self.notes = (*self.conditioning.notes, *notices)
         self.generator = torch.Generator("cpu").manual_seed(request.seed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,8 @@ def _create_page(
     fields: dict[str, Any], errors: dict[str, str], status: int = 200, start: str = "", notes: tuple[str, ...] = ()
 ) -> tuple[str, int]:
     """The page with its form filled in; `start` is the address of the picture that it starts from, if there is one."""
-    brought = {kind: [way.format(name) for name in house().library.names(kind)] for kind, way in BROUGHT.items()}
+    names = functools.partial(house().library.names, shipped=house().workers.model.name in catalogue.BUILTIN)  # it fits no other model
+    brought = {kind: [way.format(name) for name in names(kind)] for kind, way in BROUGHT.items()}
     brought["embeddings"] = [word for word in brought["embeddings"] if "/" not in word]  # the engine reads none in sub-folders
     page = render_template(
         "create.html",
@@ -50,9 +52,9 @@ def _create_page(
         schedules=craft.SCHEDULES,
         styles=list(house().library.styles),
         models=[entry.name for entry in house().catalogue.entries.values()],
-        vaes=house().library.names("vaes"),
-        controlnets=house().library.names("controlnets"),
-        upscalers=[*house().library.names("upscalers"), *house().catalogue.upscalers],
+        vaes=names("vaes"),
+        controlnets=names("controlnets"),
+        upscalers=[*names("upscalers"), *house().catalogue.upscalers],
         grid_fields=axis.FIELDS,
         ranges=RANGES,
         max_prompt=MAX_PROMPT,
