@@ -242,7 +242,7 @@ document.getElementById("clear").addEventListener("click", async (event) => {
 // -- chips
 
 form.addEventListener("click", (event) => {
-  const chip = event.target.closest("a.chip");
+  const chip = event.target.closest("a.chip, .known a");
   if (!chip) return;
   event.preventDefault();
   const words = chip.textContent.trim();
