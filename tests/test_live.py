@@ -253,7 +253,8 @@ def test_a_download_tells_its_bytes_and_then_the_model_draws(serve, tmp_path, mo
     hub.close()
 
 
-def test_what_the_library_has_for_prompts_is_offered_as_one_asks_for_it(app):
+def test_what_the_library_has_for_prompts_is_offered_as_one_asks_for_it(app, tmp_path, monkeypatch):
+    monkeypatch.setattr("webapp.library.SHIPPED", tmp_path / "shipped")
     page = app.test_client().get("/").text
     assert 'id="brought"' not in page
     library = app.extensions["house"].library
@@ -268,7 +269,7 @@ def test_what_the_library_has_for_prompts_is_offered_as_one_asks_for_it(app):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     page = app.test_client().get("/").text
-    chips = re.findall(r'<a class="chip" href="([^"]*)">([^<]*)</a>', page[page.index('id="brought"') : page.index('class="try"')])
+    chips = re.findall(r'<a href="([^"]*)">([^<]*)</a>', page[page.index('id="brought"') : page.index('class="try"')])
     words = ["<lora:animals/snail:1>", "silent", "__<b>__"]
     assert [html.unescape(said) for _, said in chips] == words
     assert [parse_qs(urlsplit(html.unescape(link)).query)["prompt"] for link, _ in chips] == [[word] for word in words]
