@@ -277,6 +277,20 @@ def test_what_the_library_has_for_prompts_is_offered_as_one_asks_for_it(app, tmp
     assert "LoRA, embeddings, comodines" in spanish and "Comodines" in spanish
 
 
+def test_what_ships_with_the_built_in_model_is_offered_for_that_alone(app, tmp_path, monkeypatch):
+    monkeypatch.setattr("webapp.library.SHIPPED", tmp_path / "shipped")
+    for file in ("loras/snail.safetensors", "embeddings/silentnight.safetensors", "controlnets/canny/config.json"):
+        (tmp_path / "shipped" / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "shipped" / file).touch()
+    workers = app.extensions["house"].workers
+    for name, offered in (("builtin", True), ("builtin-turbo", True), ("sd-2.1", False)):
+        monkeypatch.setattr(workers, "model", workers.model.model_copy(update={"name": name}))
+        page = app.test_client().get("/").text
+        nets = re.findall(r"<option>(.*?)</option>", page.partition('name="control_model"')[2].partition("</select>")[0])
+        assert nets == ["canny"] * offered
+        assert all((f">{word}</a>" in page) == offered for word in ("&lt;lora:snail:1&gt;", "silentnight"))
+
+
 @pytest.mark.parametrize("file", ["castle.webp", "city.webp"])
 def test_an_empty_table_has_examples_that_this_model_drew(app, file):
     page = app.test_client().get("/").text
