@@ -604,32 +604,57 @@ def test_the_second_judge_knows_soft_squares_and_facets_and_asks_for_them(plain:
             assert own[point] and not other[point], (style, scene.caption)
 
 
-def test_the_reader_learns_and_the_warp_destroys_things_not_colours(plain: list[scenes.Scene], made: Plan) -> None:
+def test_the_reader_looks_at_every_pixel_of_the_middle(plain: list[scenes.Scene]) -> None:
+    pixels, seen = np.asarray(plain[0].image), reader.look(plain[0].image)
+    assert seen.shape == (reader.SIDE, reader.SIDE, reader.CHANNELS)
+    middle = seen[..., 3:].reshape(80, 80, 2, 2, 3).swapaxes(1, 2).reshape(160, 160, 3)
+    assert np.array_equal(middle, pixels[80:240, 48:208])
+
+
+def test_the_reader_learns_and_the_warp_destroys_things_not_colours(
+    plain: list[scenes.Scene], made: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pixels = np.stack([reader.look(scene.image) for scene in plain[:10]])
     clear = autoencoder.to_tensor(pixels)
     bent = reader.warp(clear)
     assert (bent - clear).abs().mean() > 0.1
     assert (bent.mean(dim=(2, 3)) - clear.mean(dim=(2, 3))).abs().mean() < 0.1
 
-    torch.manual_seed(0)
-    eyes = reader.Reader(width=8)
-    drawn = pictures.some(150, "to learn from", reader.KINDS)
-    pixels, ids = reader._show(drawn, export.load_autoencoder(made))
-    assert len(pixels) > len(drawn) and all(len(answers) == len(pixels) for answers in ids.values())
-    reader._fit(eyes, torch.optim.AdamW(eyes.parameters(), lr=2e-3), pixels, ids, epochs=24)
-    right = reader.accuracy(eyes, pictures.some(60, "to be tested by", reader.KINDS))
+    reader.prepare(tmp_path, export.load_autoencoder(made), renders=150)
+    task = reader.Reading(tmp_path, width=8)
+    assert len(task.looks) == len(task.answers) == 153
+    every_second(monkeypatch, 1)
+    parallel.train(lambda: task, parallel.Settings("reader", tmp_path / "it.pt", seconds=90, workers=1))
+    right = reader.accuracy(task.model, pictures.some(60, "to be tested by", reader.KINDS))
     assert right["time"].rate > 0.6  # the commonest answer alone gives 0.46
 
 
-def test_a_reader_goes_on_after_the_round_it_was_stopped_in(tmp_path: Path, made: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reader, "ROUND", 20)
-    coder, path = export.load_autoencoder(made), tmp_path / "reader.pt"
-    reader.get(path, coder, rounds=1)
-    once = torch.load(path, weights_only=True)
-    again = reader.get(path, coder, rounds=1)
-    assert all(torch.equal(value, once["reader"][name]) for name, value in again.state_dict().items())
-    reader.get(path, coder, rounds=2)
-    assert torch.load(path, weights_only=True)["rounds"] == 2
+def every_second(monkeypatch: pytest.MonkeyPatch, seconds: int) -> None:
+    """A clock by which each step of training takes so many seconds."""
+    monkeypatch.setattr(parallel, "time", SimpleNamespace(monotonic=itertools.count(step=seconds).__next__, sleep=time.sleep))
+
+
+def test_a_reader_goes_on_from_where_it_was_stopped(tmp_path: Path, made: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader, "BATCH", 4)
+    every_second(monkeypatch, 60)
+    whole, calls = reader.Reading.loss, []
+
+    def breaking(task: reader.Reading, progress: float) -> Tensor:
+        calls.append(progress)
+        if len(calls) == 6:
+            raise KeyboardInterrupt
+        return whole(task, progress)
+
+    monkeypatch.setattr(reader.Reading, "loss", breaking)
+    get = functools.partial(reader.get, tmp_path / "reader.pt", export.load_autoencoder(made), minutes=9, renders=20, workers=1)
+    with pytest.raises(KeyboardInterrupt):
+        get()
+    once = get()
+    assert 0 < calls[6] < calls[5] and len(calls) == 6 + 9 - calls.index(calls[6])
+    again = get()
+    assert len(calls) == 15 - calls.index(calls[6]) and all(
+        torch.equal(value, again.state_dict()[name]) for name, value in once.state_dict().items()
+    )
 
 
 def test_drawn_pictures_are_kept_until_the_weights_change(made: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ animals in any blob.
 """
 
 import functools
+import os
 from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
@@ -19,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from training import autoencoder, pictures, scenes, styles
+from training import autoencoder, parallel, pictures, scenes, styles
 from training.judge import Share, labels
 from training.pen import COLOURS
 from training.places import PLACES
@@ -38,12 +39,15 @@ HEADS = {
 KINDS = ("item", "scene", "scene")
 WARPED = 10  # one picture in so many is warped out of shape
 CODED = 50  # one picture in so many is also shown as the autoencoder gives it back
-ROUND = 5000  # renders a round, which a kill costs at most
-EPOCHS = 3  # ... and how often each is shown
-RATE = 1.5e-3
+RENDERS = 40_000  # to learn from, again and again
+BLOCK = 250  # of them that a job draws
+BATCH = 48  # a process
+MINUTES = 40.0
 UNASKED = -100  # the label that costs nothing
 SIDE = 80  # pixels a side at which it looks at the whole page, and beside it at ...
-MIDDLE = (0.18, 0.32, 0.82, 0.96)  # ... that part of it, in which all subjects stand: left, top, right, bottom
+MIDDLE = (0.1875, 0.3125, 0.8125, 0.9375)  # ... that part of it, in which all subjects stand: left, top, right, bottom; there at ...
+CLOSE = 2  # ... so many times the sharpness, which is every pixel of a page of 256 x 256
+CHANNELS = 3 * (1 + CLOSE**2)
 
 
 class Block(nn.Module):
@@ -51,13 +55,13 @@ class Block(nn.Module):
 
     def __init__(self, channels: int, wider: int, halves: bool = False) -> None:
         super().__init__()
-        self.past = nn.Sequential(nn.Conv2d(channels, wider, 1, 1 + halves, bias=False), nn.BatchNorm2d(wider))
+        self.past = nn.Sequential(nn.Conv2d(channels, wider, 1, 1 + halves, bias=False), nn.GroupNorm(8, wider))
         self.through = nn.Sequential(
             nn.Conv2d(channels, wider, 3, 1 + halves, 1, bias=False),
-            nn.BatchNorm2d(wider),
+            nn.GroupNorm(8, wider),
             nn.ReLU(),
             nn.Conv2d(wider, wider, 3, 1, 1, bias=False),
-            nn.BatchNorm2d(wider),
+            nn.GroupNorm(8, wider),
         )
 
     def forward(self, features: Tensor) -> Tensor:
@@ -65,11 +69,11 @@ class Block(nn.Module):
 
 
 class Reader(nn.Module):
-    """Looks (B, 6, SIDE, SIDE) in -1..1, as `look` takes them, to one row of logits a head."""
+    """Looks (B, CHANNELS, SIDE, SIDE) in -1..1, as `look` takes them, to one row of logits a head."""
 
     def __init__(self, width: int = 24) -> None:
         super().__init__()
-        layers: list[nn.Module] = [nn.Conv2d(6, width, 5, 2, 2, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
+        layers: list[nn.Module] = [nn.Conv2d(CHANNELS, width, 5, 2, 2, bias=False), nn.GroupNorm(8, width), nn.ReLU()]
         for channels in (width, 2 * width, 4 * width):
             layers += [Block(channels, 2 * channels, halves=True), Block(2 * channels, 2 * channels)]
         self.body = nn.Sequential(*layers, nn.Flatten()).to(memory_format=torch.channels_last)
@@ -90,31 +94,52 @@ class Reader(nn.Module):
         return read
 
 
+class Reading:
+    """The task: each head's cross entropy on the renders that `prepare` left in `work`."""
+
+    def __init__(self, work: Path, width: int = 24) -> None:
+        torch.manual_seed(0)
+        self.model = Reader(width)
+        self.looks = np.load(work / "reader-looks.npy", mmap_mode="r")  # (N, SIDE, SIDE, CHANNELS) uint8
+        self.answers = torch.from_numpy(np.load(work / "reader-answers.npy"))  # (N, heads)
+
+    def loss(self, progress: float) -> Tensor:
+        """Of one batch, moved a little, with a little noise, and a share of it warped."""
+        rows = torch.randint(0, len(self.looks), (BATCH,))
+        shown = autoencoder.to_tensor(self.looks[rows.numpy()])
+        shown = torch.roll(shown, torch.randint(-3, 4, (2,)).tolist(), (2, 3)) + 0.03 * torch.randn_like(shown)
+        warped = -(-BATCH // WARPED)
+        shown = torch.cat([warp(shown[:warped]), shown[warped:]]).contiguous(memory_format=torch.channels_last)
+        with mixed("cpu"):
+            read = self.model(shown)
+        losses = []
+        for (name, choices), answers in zip(HEADS.items(), self.answers[rows].T):
+            lost = choices.index(UNREADABLE) if UNREADABLE in choices else UNASKED
+            answers = torch.where((torch.arange(BATCH) < warped) & (answers != UNASKED), lost, answers)
+            if (answers >= 0).any():
+                losses.append(F.cross_entropy(read[name].float(), answers, ignore_index=UNASKED))
+        return torch.stack(losses).sum()
+
+
 def look(image: Image.Image) -> np.ndarray:
-    """(SIDE, SIDE, 6) uint8: the whole picture, and its middle once more, larger."""
+    """(SIDE, SIDE, CHANNELS) uint8: the whole picture, and its middle once more, larger, its pixels in squares one behind the other."""
     box = [share * side for share, side in zip(MIDDLE, image.size * 2)]
-    whole = image.convert("RGB")
-    return np.concatenate([whole.resize((SIDE, SIDE), Image.Resampling.BOX, part) for part in (None, box)], 2)
+    colours, near = image.convert("RGB"), CLOSE * SIDE
+    whole = np.asarray(colours.resize((SIDE, SIDE), Image.Resampling.BOX))
+    middle = np.asarray(colours.resize((near, near), Image.Resampling.BOX, box))
+    squares = middle.reshape(SIDE, CLOSE, SIDE, CLOSE, 3).swapaxes(1, 2).reshape(SIDE, SIDE, -1)
+    return np.concatenate([whole, squares], 2)
 
 
-def get(path: Path, coder: AutoencoderKL, rounds: int = 24) -> Reader:
-    """The reader at `path`, trained and kept there as far as it is missing; `coder` shows it what decoded pictures look like."""
-    reader = Reader()
-    state = torch.load(path, weights_only=True) if path.exists() else {"rounds": 0}
-    if state["rounds"]:
-        reader.load_state_dict(state["reader"])
-    optimiser = torch.optim.AdamW(reader.parameters(), lr=RATE, weight_decay=0.02)
-    if "optimiser" in state:
-        optimiser.load_state_dict(state["optimiser"])
-    for number in range(state["rounds"], rounds):
-        torch.manual_seed(number)
-        pixels, ids = _show(_draw(number), coder)
-        for group in optimiser.param_groups:
-            group["lr"] = RATE * min(1.0, 2 * (rounds - number) / rounds)
-        _fit(reader, optimiser, pixels, ids, epochs=EPOCHS)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        torch.save({"rounds": number + 1, "reader": reader.state_dict(), "optimiser": optimiser.state_dict()}, path)
-    return reader
+def get(path: Path, coder: AutoencoderKL, minutes: float = MINUTES, renders: int = RENDERS, workers: int = 2) -> Reader:
+    """The reader at `path`, trained there for so many minutes as far as it is not; `coder` shows it what decoded pictures look like."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    state = parallel.load(path)
+    if not (state and state["done"]):
+        prepare(path.parent, coder, renders)
+        settings = parallel.Settings(name="reader", checkpoint=path, seconds=60 * minutes, workers=workers)
+        parallel.train(functools.partial(Reading, path.parent), settings)
+    return parallel.restore(Reader(), path).eval()
 
 
 def accuracy(reader: Reader, drawn: list[scenes.Scene]) -> dict[str, Share]:
@@ -145,43 +170,36 @@ def warp(pictures: Tensor, reach: float = 0.22) -> Tensor:
     return F.grid_sample(pictures, plain + reach * field, padding_mode="reflection", align_corners=False)
 
 
-def _show(drawn: list[scenes.Scene], coder: AutoencoderKL) -> tuple[np.ndarray, dict[str, Tensor]]:
-    """The renders as the reader sees them, a share of them once more as decoded, and the number of each head's answer."""
-    images = [scene.image for scene in drawn]
-    parts = [np.stack([np.asarray(image) for image in images[at : at + 16]]) for at in range(0, len(images) // CODED, 16)]
-    coded = [
-        Image.fromarray(pixels) for part in tqdm(parts, "decoding for the reader", mininterval=10) for pixels in round_trip(coder, part)
-    ]
-    told = [labels(scene.facts) for scene in drawn]
-    told += told[: len(coded)]
-    ids = {name: torch.tensor([choices.index(one[name]) if name in one else UNASKED for one in told]) for name, choices in HEADS.items()}
-    return np.stack([look(image) for image in images + coded]), ids
+def prepare(work: Path, coder: AutoencoderKL, renders: int = RENDERS) -> None:
+    """Write `work/reader-looks.npy` and `work/reader-answers.npy`: what the reader sees of that many renders, of some also as decoded, and what
+    it is to say of them; keep what is there."""
+    target = work / "reader-answers.npy"
+    if target.exists():
+        return
+    sizes = [min(BLOCK, renders - start) for start in range(0, renders, BLOCK)]
+    rows = sum(size + _coded(size) for size in sizes)
+    looks = np.lib.format.open_memmap(work / "reader-looks.npy", mode="w+", dtype=np.uint8, shape=(rows, SIDE, SIDE, CHANNELS))
+    answers: list[np.ndarray] = []
+    with ProcessPoolExecutor(2, get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        blocks = pool.map(functools.partial(_block, coder), range(len(sizes)), sizes)
+        for seen, told in tqdm(blocks, "drawing for the reader", len(sizes), mininterval=10):
+            done = sum(map(len, answers))
+            looks[done : done + len(seen)] = seen
+            answers.append(told)
+    looks.flush()
+    partial = target.with_suffix(".part.npy")
+    np.save(partial, np.concatenate(answers))
+    os.replace(partial, target)  # last: its presence says that the looks are complete
 
 
-def _fit(
-    reader: Reader, optimiser: torch.optim.Optimizer, pixels: np.ndarray, ids: dict[str, Tensor], epochs: int, batch: int = 50
-) -> None:
-    reader.train()
-    for _ in range(epochs):
-        for rows in tqdm(torch.randperm(len(pixels)).split(batch), "training the reader", mininterval=10):
-            shown = autoencoder.to_tensor(pixels[rows.numpy()])
-            shown = torch.roll(shown, torch.randint(-3, 4, (2,)).tolist(), (2, 3)) + 0.03 * torch.randn_like(shown)
-            warped = -(-len(rows) // WARPED)
-            shown = torch.cat([warp(shown[:warped]), shown[warped:]]).contiguous(memory_format=torch.channels_last)
-            targets = {name: answers[rows] for name, answers in ids.items()}
-            for name, answers in targets.items():
-                lost = HEADS[name].index(UNREADABLE) if UNREADABLE in HEADS[name] else UNASKED
-                answers[:warped] = torch.where(answers[:warped] == UNASKED, UNASKED, lost)
-            with mixed("cpu"):
-                read = reader(shown)
-            loss = sum(F.cross_entropy(read[name].float(), at, ignore_index=UNASKED) for name, at in targets.items() if (at >= 0).any())
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
+def _block(coder: AutoencoderKL, number: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """The looks (N, SIDE, SIDE, CHANNELS) at a block of renders and at some of them as decoded, and the number of each head's answer (N, heads)."""
+    drawn = pictures.some(size, f"reader-{number}", KINDS)
+    coded = round_trip(coder, np.stack([np.asarray(scene.image) for scene in drawn[: _coded(size)]]))
+    told = [labels(scene.facts) for scene in (*drawn, *drawn[: len(coded)])]
+    answers = [[choices.index(one[name]) if name in one else UNASKED for name, choices in HEADS.items()] for one in told]
+    return np.stack([look(image) for image in (*(scene.image for scene in drawn), *map(Image.fromarray, coded))]), np.array(answers)
 
 
-def _draw(number: int) -> list[scenes.Scene]:
-    """A round's renders, of all combinations."""
-    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
-        blocks = pool.map(functools.partial(pictures.some, ROUND // 20, kinds=KINDS), (f"reader-{number}-{block}" for block in range(20)))
-        return [scene for block in blocks for scene in block]
+def _coded(size: int) -> int:
+    return -(-size // CODED)
