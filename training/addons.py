@@ -28,8 +28,11 @@ from training.plan import Plan, pick_device
 from webapp.engine.digest import sha256
 
 RANK = 8
-LAYERS = {"unet": ["to_q", "to_k", "to_v", "to_out.0"], "text_encoder": ["q_proj", "k_proj", "v_proj", "out_proj"]}  # a LoRA's
-DESCRIBED = "snowy night"  # each word's embedding is what one of the new vectors starts from
+LAYERS = {  # a LoRA's; attention alone, on this UNet's two coarsest grids, gives a snail's colours but not its shape
+    "unet": ["to_q", "to_k", "to_v", "to_out.0", "conv1", "conv2"],
+    "text_encoder": ["q_proj", "k_proj", "v_proj", "out_proj"],
+}
+DESCRIBED = "blue snowy village night"  # each word's embedding is what one of the new vectors starts from
 MAP_CHANNELS = (4, 8, 16, 32, 64, 64)  # from a map's full size down; each after the first halves it
 BLIND = 0.5  # share of captions a ControlNet learns without (Zhang et al., 2023)
 
@@ -56,7 +59,7 @@ class Renders:
 
 
 class Lora:
-    """A new subject as low-rank changes to the attention of UNet and text encoder (Hu et al., 2021). Half of each batch is what the model
+    """A new subject as low-rank changes to UNet and text encoder (Hu et al., 2021). Half of each batch is what the model
     knows already, so that it stays (the prior of Ruiz et al., 2023)."""
 
     def __init__(self, plan: Plan, name: str) -> None:
@@ -192,10 +195,10 @@ class AddOn:
 
 
 ADD_ONS = {
-    "snail": AddOn(Lora, 0.15, 1e-3),
-    "silentnight": AddOn(Word, 0.05, 5e-3),
-    "scribble": AddOn(Control, 0.4, 1e-3),
-    "canny": AddOn(Control, 0.4, 1e-3),
+    "snail": AddOn(Lora, 0.28, 1e-3),
+    "silentnight": AddOn(Word, 0.08, 5e-3),
+    "scribble": AddOn(Control, 0.32, 1e-3),
+    "canny": AddOn(Control, 0.32, 1e-3),
 }
 
 
@@ -269,7 +272,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m training.addons", description=__doc__)
     parser.add_argument("--model", type=Path, default=Path("webapp/builtin"), help="the finished model's folder")
     parser.add_argument("--only", choices=ADD_ONS, help="one of them alone")
-    parser.add_argument("--minutes", type=float, default=40, help="wall clock for the training of all that is asked for")
+    parser.add_argument("--minutes", type=float, default=50, help="wall clock for the training of all that is asked for")
     parser.add_argument("--work", type=Path, default=Path("build/training"), help="pictures, maps, checkpoints")
     asked = parser.parse_args()
     logging.set_verbosity_error()  # diffusers would warn of every change of precision

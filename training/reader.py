@@ -38,11 +38,11 @@ HEADS = {
 }
 KINDS = ("item", "scene", "scene")
 WARPED = 10  # one picture in so many is warped out of shape
-CODED = 50  # one picture in so many is also shown as the autoencoder gives it back
-RENDERS = 40_000  # to learn from, again and again
+CODED = 8  # one picture in so many is also shown as the autoencoder gives it back, which is as soft as what models draw
+RENDERS = 100_000  # to learn from, again and again
 BLOCK = 250  # of them that a job draws
 BATCH = 48  # a process
-MINUTES = 40.0
+MINUTES = 75.0
 UNASKED = -100  # the label that costs nothing
 SIDE = 80  # pixels a side at which it looks at the whole page, and beside it at ...
 MIDDLE = (0.1875, 0.3125, 0.8125, 0.9375)  # ... that part of it, in which all subjects stand: left, top, right, bottom; there at ...
