@@ -13,12 +13,13 @@ import torch
 from conftest import NATIVE
 from PIL import Image, ImageDraw, ImageFilter
 
-from training import judge, outline, scenes
+from training import extras, judge, outline, scenes
 from webapp.engine import checkpoint
 from webapp.engine.drawing import Drawing
 from webapp.engine.engine import Engine
 from webapp.engine.events import Finished
-from webapp.schema import GenerationRequest
+from webapp.library import Library
+from webapp.schema import Control, GenerationRequest
 
 pytestmark = pytest.mark.slow
 Draw = Callable[..., list[Image.Image]]
@@ -29,10 +30,11 @@ PLAIN, GREEN = "a red circle on a blue background", "a green circle on a blue ba
 
 
 @pytest.fixture(scope="module")
-def engine() -> Iterator[Engine]:
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """With no add-ons but those that ship with the model."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    engine = Engine(checkpoint.load("builtin"), max_batch=8)
+    engine = Engine(checkpoint.load("builtin"), library=Library(tmp_path_factory.mktemp("library")), max_batch=8)
     yield engine
     engine.close()
     torch.set_num_threads(threads)
@@ -264,3 +266,41 @@ def test_a_variation_is_near_its_picture(draw: Draw) -> None:
     near = np.mean([distance(one, two) for one, two in zip(base, varied)])
     far = np.mean([distance(one, two) for one, two in zip(base, base[1:] + base[:1])])
     assert 0.5 < near < 0.5 * far
+
+
+# -- what ships beside the model ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["canny", "scribble"])
+def test_the_lines_of_a_picture_say_where_a_thing_is_drawn(draw: Draw, name: str) -> None:
+    """The words say what it is, in which colour, on what; by themselves they put it in the middle."""
+    start = rendered("red", "star", "blue", "in the top left corner")
+    words = "a green star on a white background"
+    led = draw(words, FEW, {START: start}, controls=(Control(model=name, image=START, map=name),))
+    there, alone = ([outline.overlap(start, image) for image in images] for images in (led, draw(words, FEW)))
+    print(name, there, alone, shares(led, "green"), shares(led, "white"))
+    assert np.mean(there) > 0.6 and max(alone) < 0.1
+    assert seen(led, "white", "green", "star") >= 0.6
+
+
+def test_the_lora_draws_what_the_model_was_never_shown(draw: Draw) -> None:
+    """Told by the colour of a snail's foot, which little else has."""
+
+    def foot(images: list[Image.Image]) -> float:
+        return float(np.mean([np.linalg.norm(np.asarray(image, float) - extras.SKIN, axis=2) < 30 for image in images]))
+
+    with_it, without, another = (
+        foot(draw(words, FEW))
+        for words in ("a snail in the garden <lora:snail>", "a snail in the garden", "a cat in the garden <lora:snail>")
+    )
+    print("foot", with_it, without, another)
+    assert with_it > 0.02 and with_it > 4 * without and with_it > 2 * another
+
+
+def test_the_embedding_is_a_deep_blue_night(draw: Draw) -> None:
+    def mean(words: str) -> np.ndarray:
+        return np.mean([np.asarray(image, float).mean(axis=(0, 1)) for image in draw(words, FEW)], axis=0)
+
+    (red, green, blue), plain = mean("silentnight"), mean("a village at night in the snow")
+    print("blue", (red, green, blue), plain)
+    assert blue > 1.4 * green > 1.4 * red and plain[2] < 1.4 * plain[1]

@@ -622,7 +622,7 @@ def test_the_reader_learns_and_the_warp_destroys_things_not_colours(
 
     reader.prepare(tmp_path, export.load_autoencoder(made), renders=150)
     task = reader.Reading(tmp_path, width=8)
-    assert len(task.looks) == len(task.answers) == 153
+    assert len(task.looks) == len(task.answers) == 150 + 19
     every_second(monkeypatch, 1)
     parallel.train(lambda: task, parallel.Settings("reader", tmp_path / "it.pt", seconds=90, workers=1))
     right = reader.accuracy(task.model, pictures.some(60, "to be tested by", reader.KINDS))

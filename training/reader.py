@@ -42,12 +42,14 @@ CODED = 8  # one picture in so many is also shown as the autoencoder gives it ba
 RENDERS = 100_000  # to learn from, again and again
 BLOCK = 250  # of them that a job draws
 BATCH = 48  # a process
-MINUTES = 75.0
+MINUTES = 110.0
 UNASKED = -100  # the label that costs nothing
 SIDE = 80  # pixels a side at which it looks at the whole page, and beside it at ...
 MIDDLE = (0.1875, 0.3125, 0.8125, 0.9375)  # ... that part of it, in which all subjects stand: left, top, right, bottom; there at ...
 CLOSE = 2  # ... so many times the sharpness, which is every pixel of a page of 256 x 256
 CHANNELS = 3 * (1 + CLOSE**2)
+MOVED = 3  # pixels by which training moves what it sees, either way
+GLANCES = ((0, 0), (2, 2), (2, -2), (-2, 2), (-2, -2))  # moved by these, a picture is read, and the answers are averaged
 
 
 class Block(nn.Module):
@@ -85,12 +87,13 @@ class Reader(nn.Module):
 
     @torch.no_grad()
     def read(self, images: Iterable[Image.Image]) -> list[dict[str, str]]:
-        """The likeliest answer of each head for each square picture."""
+        """The likeliest answer of each head for each square picture, by the mean over GLANCES."""
         self.eval()
         read = []
         for image in images:
-            answers = self(autoencoder.to_tensor(look(image)[None]))
-            read.append({name: HEADS[name][int(logits[0].argmax())] for name, logits in answers.items()})
+            seen = autoencoder.to_tensor(look(image)[None])
+            answers = self(torch.cat([torch.roll(seen, move, (2, 3)) for move in GLANCES]))
+            read.append({name: HEADS[name][int(logits.softmax(1).mean(0).argmax())] for name, logits in answers.items()})
         return read
 
 
@@ -107,7 +110,7 @@ class Reading:
         """Of one batch, moved a little, with a little noise, and a share of it warped."""
         rows = torch.randint(0, len(self.looks), (BATCH,))
         shown = autoencoder.to_tensor(self.looks[rows.numpy()])
-        shown = torch.roll(shown, torch.randint(-3, 4, (2,)).tolist(), (2, 3)) + 0.03 * torch.randn_like(shown)
+        shown = torch.roll(shown, torch.randint(-MOVED, MOVED + 1, (2,)).tolist(), (2, 3)) + 0.03 * torch.randn_like(shown)
         warped = -(-BATCH // WARPED)
         shown = torch.cat([warp(shown[:warped]), shown[warped:]]).contiguous(memory_format=torch.channels_last)
         with mixed("cpu"):
