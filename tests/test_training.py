@@ -352,6 +352,13 @@ def test_times_are_drawn_at_all_levels_and_most_where_things_get_their_forms() -
     assert int((few < middle).sum()) in (11, 12, 13), "each batch has its share of all levels"
 
 
+def test_a_map_is_learnt_mostly_where_it_is_decided_what_stands_where() -> None:
+    times = diffusion.draw_early_times(50_000)
+    assert 0 <= times.min() < 5 and times.max() == 999
+    assert all(float((times >= time).float().mean()) == pytest.approx((1 - time / 1000) ** (1 / 3), abs=0.005) for time in (100, 500, 900))
+    assert int((diffusion.draw_early_times(24) >= 500).sum()) in (19, 20)  # 24 cube roots of a half are 19.05
+
+
 def test_an_error_counts_more_where_the_things_are() -> None:
     clean, where = torch.zeros(2, 4, 8, 8), torch.zeros(2, 8, 8)
     where[:, :2] = 1  # a quarter

@@ -20,6 +20,7 @@ from peft import LoraConfig, get_peft_model_state_dict
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn import functional as F
 from tqdm import tqdm
 from transformers import CLIPTokenizer
 
@@ -140,13 +141,14 @@ class Control:
         pipe = _load(plan)
         self.renders, self.empty = Renders(plan, pipe.tokenizer), torch.tensor(tokenizer.encode(pipe.tokenizer, [""])[0])
         self.maps = {form: np.load(plan.work / f"{name}-{form}.npy", mmap_mode="r") for form in pictures.SHARES}
+        self.where = {form: torch.from_numpy(pictures.where(plan.work, "train", form)) for form in pictures.SHARES}
         self.text_encoder = pipe.text_encoder.requires_grad_(False).to(plan.device)
         self.unet = pipe.unet.requires_grad_(False).to(plan.device)
         torch.manual_seed(plan.seed)
         self.model = make_controlnet(pipe.unet, len(pipe.vae.config.block_out_channels))
 
     def loss(self, progress: float) -> Tensor:
-        """`velocity_loss` of a batch of one form, its maps shown."""
+        """`velocity_loss` of a batch of one form, its maps shown, mostly at the times that decide where things stand and how large they are."""
         form, device = autoencoder.draw_form(), self.plan.device
         rows, clean, ids = self.renders.draw(form, _share(self.plan))
         ids[torch.rand(len(ids)) < BLIND] = self.empty
@@ -159,7 +161,8 @@ class Control:
             added = {"down_block_additional_residuals": down, "mid_block_additional_residual": middle}
             return self.unet(noisy, times, words, **added).sample
 
-        return diffusion.velocity_loss(guess, clean.to(device))
+        where = F.adaptive_avg_pool2d(self.where[form][rows].float(), clean.shape[2:])
+        return diffusion.velocity_loss(guess, clean.to(device), where.to(device), diffusion.draw_early_times)
 
     def save(self) -> Path:
         """A folder of diffusers'."""

@@ -115,18 +115,32 @@ def draw_times(count: int) -> Tensor:
     Looked at: real latents made noisy to time 200 alone and taken back lost their edges, and little more was lost from 400, 600 or 800 on.
     """
     low, high = (torch.special.ndtr(torch.tensor((edge - MIDDLE) / SPREAD)) for edge in (0, 1000))
-    share = (torch.randperm(count) + torch.rand(count)) / count
-    return (MIDDLE + SPREAD * torch.special.ndtri(low + share * (high - low))).long().clamp(0, 999)
+    return (MIDDLE + SPREAD * torch.special.ndtri(low + _strata(count) * (high - low))).long().clamp(0, 999)
 
 
-def velocity_loss(guess: Callable[[Tensor, Tensor], Tensor], clean: Tensor, where: Tensor | None = None) -> Tensor:
+def draw_early_times(count: int) -> Tensor:
+    """(count,) times in 0..999, most of them noisy, where it is decided what stands where: 1 - u^3 of uniform u (Mou et al., 2023)."""
+    return (1000 * (1 - _strata(count) ** 3)).long().clamp(0, 999)
+
+
+def _strata(count: int) -> Tensor:
+    """(count,) uniform numbers in 0..1, one from each of as many equal parts, in any order."""
+    return (torch.randperm(count) + torch.rand(count)) / count
+
+
+def velocity_loss(
+    guess: Callable[[Tensor, Tensor], Tensor],
+    clean: Tensor,
+    where: Tensor | None = None,
+    draw: Callable[[int], Tensor] = draw_times,
+) -> Tensor:
     """Mean squared error of v, weighted min(1 + snr, 6) / (1 + snr), for latents `clean` (B, C, h, w); `guess` is asked for v, of that shape,
-    of noisy latents at times (B,) in 0..999. Where a picture has things, `where` (B, h, w) 0..1, an error counts THINGS times.
+    of noisy latents at the times (B,) in 0..999 that `draw` gives. Where a picture has things, `where` (B, h, w) 0..1, an error counts THINGS times.
 
     Plain min-SNR (Hang et al., 2023) gives the noisiest steps no weight, and those decide the background's colour.
     """
     device, count = clean.device, len(clean)
-    times = draw_times(count).to(device)
+    times = draw(count).to(device)
     signal, noise = (level.to(device)[times][:, None, None, None] for level in signal_and_noise())
     added = torch.randn_like(clean)
     with fast(device.type):
