@@ -81,7 +81,7 @@ def seen(images: Iterable[Image.Image], ground: str, colour: str, shape: str) ->
     """The share of the pictures that show this and nothing else."""
     thing = {"shape": shape, "colour": colour, "spot": ""}
     facts = {"kind": "shape", "background": ground, "objects": [thing]}
-    right = [all(judge.verdict(facts, image).values()) and len(outline.read(image).blobs) == 1 for image in images]
+    right = [all(judge.verdict(facts, read).values()) and len(read.blobs) == 1 for read in map(outline.read, images)]
     return float(np.mean(right))
 
 

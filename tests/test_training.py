@@ -505,34 +505,36 @@ def flat() -> list[scenes.Scene]:
     return [scenes.sample(rng, held_out=True, kind=kind) for kind in ("shape", "pair", "count") * 40]
 
 
-def rates(asked: list[scenes.Scene], images: list) -> dict[str, Share]:
-    return judge.tally(judge.verdict(scene.facts, image) for scene, image in zip(asked, images))
+@pytest.fixture(scope="module")
+def seen(flat: list[scenes.Scene]) -> list[judge.Seen | None]:
+    """What is read of their renders."""
+    return [judge.look(scene.facts["kind"], scene.image) for scene in flat]
 
 
-def test_real_renders_are_read_right(flat: list[scenes.Scene]) -> None:
-    found = rates(flat, [scene.image for scene in flat])
+def test_real_renders_are_read_right(flat: list[scenes.Scene], seen: list[judge.Seen | None]) -> None:
+    found = score.judged(flat, seen)
     assert {name: share.rate for name, share in found.items() if share.rate < 0.95} == {}
 
 
-def test_other_captions_labels_score_low(flat: list[scenes.Scene]) -> None:
-    found = rates(score.others(flat), [scene.image for scene in flat])
+def test_other_captions_labels_score_low(flat: list[scenes.Scene], seen: list[judge.Seen | None]) -> None:
+    found = score.judged(score.others(flat), seen)
     assert found["shape: all of it"].rate < 0.1 and found["pair: all of it"].rate < 0.1
     assert found["shape: background"].rate < 0.4 and found["shape: shape"].rate < 0.4
 
 
-def test_swapped_relations_are_wrong_and_nothing_else(flat: list[scenes.Scene]) -> None:
-    found = rates(*score.swapped(flat, [scene.image for scene in flat]))
+def test_swapped_relations_are_wrong_and_nothing_else(flat: list[scenes.Scene], seen: list[judge.Seen | None]) -> None:
+    found = score.judged(*score.swapped(flat, seen))
     assert found["pair: relation"].rate == 0 and found["pair: both there"].rate > 0.95
 
 
-def test_swapped_colours_are_told(flat: list[scenes.Scene]) -> None:
-    pairs = [scene for scene in flat if scene.facts["kind"] == "pair"]
+def test_swapped_colours_are_told(flat: list[scenes.Scene], seen: list[judge.Seen | None]) -> None:
+    pairs = [both for both in zip(flat, seen) if both[0].facts["kind"] == "pair"]
 
     def exchanged(facts: dict) -> dict:
         one, other = facts["objects"]
         return {**facts, "objects": [{**one, "colour": other["colour"]}, {**other, "colour": one["colour"]}]}
 
-    found = judge.tally(judge.verdict(exchanged(scene.facts), scene.image) for scene in pairs)
+    found = judge.tally(judge.verdict(exchanged(scene.facts), read) for scene, read in pairs)
     assert found["pair: both there"].rate > 0.95 and found["pair: colours not swapped"].rate == 0
 
 

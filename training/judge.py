@@ -12,6 +12,8 @@ NEAR = 0.16  # how far from its spot, in widths of the picture, a shape's centre
 OVER = 0.3  # two shapes whose centres are closer than this, in widths of the picture, lie over each other
 WITHIN = 0.1  # ... and closer than this, one is inside the other
 
+Seen = outline.Reading | int | dict[str, str]  # of one or two flat shapes, of several, of anything else
+
 
 @dataclass(frozen=True)
 class Share:
@@ -34,10 +36,14 @@ class Share:
         return max(0.0, middle - reach), min(1.0, middle + reach)
 
 
-def verdict(facts: dict, image: Image.Image, read: dict[str, str] | None = None) -> dict[str, bool]:
-    """Each point that the caption states, and whether the picture has it. `read` is a reader's answer, for what is no flat shape."""
-    flat = {"shape": _shape, "pair": _pair, "count": _count}
-    points = flat[facts["kind"]](facts, image) if read is None else _answers(facts, read)
+def look(kind: str, image: Image.Image) -> Seen:
+    """What arithmetic reads of a picture of this kind, one of FLAT."""
+    return outline.count(image) if kind == "count" else outline.read(image)
+
+
+def verdict(facts: dict, seen: Seen) -> dict[str, bool]:
+    """Each point that the caption states, and whether what was seen has it: what `look` saw of flat shapes, else a reader's answer."""
+    points = FLAT.get(facts["kind"], _answers)(facts, seen)
     points["all of it"] = all(points.values())
     return {f"{facts['kind']}: {name}": right for name, right in points.items()}
 
@@ -69,8 +75,8 @@ def swapped(facts: dict) -> dict:
     return {**facts, "relation": OPPOSITE[facts["relation"]]}
 
 
-def _shape(facts: dict, image: Image.Image) -> dict[str, bool]:
-    asked, seen = facts["objects"][0], outline.read(image)
+def _shape(facts: dict, seen: outline.Reading) -> dict[str, bool]:
+    asked = facts["objects"][0]
     blob = seen.blobs[0] if seen.blobs else None
     points = {
         "background": seen.background == facts["background"],
@@ -83,10 +89,9 @@ def _shape(facts: dict, image: Image.Image) -> dict[str, bool]:
     return points
 
 
-def _pair(facts: dict, image: Image.Image) -> dict[str, bool]:
+def _pair(facts: dict, seen: outline.Reading) -> dict[str, bool]:
     """Both are there: two patches of the colours asked for, and the shapes asked for, on whichever."""
     first, second = facts["objects"]
-    seen = outline.read(image)
     by_colour = {blob.colour: blob for blob in seen.blobs[::-1]}  # the largest of each
     one, other = by_colour.get(first["colour"]), by_colour.get(second["colour"])
     found = one is not None and other is not None
@@ -114,12 +119,15 @@ def _holds(relation: str, one: outline.Blob, other: outline.Blob) -> bool:
     return relation == ("above" if down < 0 else "below")
 
 
-def _count(facts: dict, image: Image.Image) -> dict[str, bool]:
-    return {"number": outline.count(image) == facts["number"]}
+def _count(facts: dict, seen: int) -> dict[str, bool]:
+    return {"number": seen == facts["number"]}
 
 
-def _answers(facts: dict, read: dict[str, str]) -> dict[str, bool]:
-    return {name: read[name] == wanted for name, wanted in labels(facts).items()}
+def _answers(facts: dict, seen: dict[str, str]) -> dict[str, bool]:
+    return {name: seen[name] == wanted for name, wanted in labels(facts).items()}
+
+
+FLAT = {"shape": _shape, "pair": _pair, "count": _count}  # the kinds that are read by arithmetic
 
 
 def labels(facts: dict) -> dict[str, str]:

@@ -85,40 +85,46 @@ def main() -> None:
 
 
 def score(folders: list[Path], count: int, work: Path, eyes: reader.Reader) -> list[dict[str, Column]]:
-    """Every column of each folder's table, from `count` held-out captions of each kind."""
+    """Every column of each folder's table, from `count` held-out captions of each kind. One autoencoder serves all: what was distilled keeps it."""
     asked = questions(count)
     real = [scene.image for scene in asked]
     drawn = [draw(folder, asked, work) for folder in folders]
     *second, second_real = redrawn(asked, [*drawn, real])
-    return [
-        {
-            "model": {**again, **judged(asked, images, eyes)},
-            "second judge": again,
-            "real": {**second_real, **judged(asked, real, eyes)},
-            "real, second judge": second_real,
-            **_of_its_own(folder, asked, images, eyes),
-        }
-        for folder, images, again in zip(folders, drawn, second)
-    ]
-
-
-def _of_its_own(folder: Path, asked: list[scenes.Scene], drawn: list[Image.Image], eyes: reader.Reader) -> dict[str, Column]:
-    """What its autoencoder makes of real renders, and the controls."""
-    pipe = contact.load(folder)
-    coded = [
-        Image.fromarray(pixels)
-        for start in range(0, len(asked), BATCH)
-        for pixels in reader.round_trip(pipe.vae, np.stack([np.asarray(scene.image) for scene in asked[start : start + BATCH]]))
-    ]
-    columns = {
-        "autoencoder": judged(asked, coded, eyes),
-        "other captions": judged(others(asked), drawn, eyes),
-        "swapped relations": judged(*swapped(asked, drawn), eyes),
+    shared = {
+        "real": {**second_real, **judged(asked, look(asked, real, eyes))},
+        "real, second judge": second_real,
+        "autoencoder": judged(asked, look(asked, _coded(folders[0], real), eyes)),
     }
     few = asked[: max(len(scenes.KINDS), len(asked) // 10)]
+    tables = []
+    for folder, images, again in zip(folders, drawn, second):
+        seen = look(asked, images, eyes)
+        tables.append(
+            {
+                "model": {**again, **judged(asked, seen)},
+                "second judge": again,
+                **shared,
+                "other captions": judged(others(asked), seen),
+                "swapped relations": judged(*swapped(asked, seen)),
+                "untrained": judged(few, look(few, _untrained(folder, few), eyes)),
+            }
+        )
+    return tables
+
+
+def _coded(folder: Path, images: list[Image.Image]) -> list[Image.Image]:
+    """What a folder's autoencoder makes of pictures."""
+    pixels, vae = np.stack([np.asarray(image) for image in images]), contact.load(folder).vae
+    blocks = (reader.round_trip(vae, pixels[start : start + BATCH]) for start in range(0, len(pixels), BATCH))
+    return [Image.fromarray(one) for block in blocks for one in block]
+
+
+def _untrained(folder: Path, asked: list[scenes.Scene]) -> list[Image.Image]:
+    """What is drawn of them with a UNet that has learnt nothing."""
+    pipe = contact.load(folder)
     torch.manual_seed(0)
     pipe.unet = UNet2DConditionModel.from_config(pipe.unet.config).eval()
-    return columns | {"untrained": judged(few, _draw(pipe, folder, [scene.caption for scene in few], 0), eyes)}
+    return _draw(pipe, folder, [scene.caption for scene in asked], 0)
 
 
 def questions(count: int) -> list[scenes.Scene]:
@@ -165,13 +171,19 @@ def _draw(pipe: StableDiffusionPipeline, folder: Path, captions: list[str], firs
     return images
 
 
-def judged(asked: list[scenes.Scene], images: list[Image.Image], eyes: reader.Reader) -> Column:
-    """The share of right answers on each point: flat shapes are read by arithmetic, the rest by a network, but not two things in one scene."""
-    both = [(scene, image) for scene, image in zip(asked, images) if scene.facts["kind"] != "duo"]
-    read = iter(eyes.read(image for scene, image in both if scene.facts["kind"] in reader.KINDS))
-    return judge.tally(
-        judge.verdict(scene.facts, image, next(read) if scene.facts["kind"] in reader.KINDS else None) for scene, image in both
-    )
+def look(asked: list[scenes.Scene], images: list[Image.Image], eyes: reader.Reader) -> list[judge.Seen | None]:
+    """What each picture shows: flat shapes are read by arithmetic, the rest by a network, but not two things in one scene."""
+    kinds = [scene.facts["kind"] for scene in asked]
+    flat = [both for both in zip(kinds, images) if both[0] in judge.FLAT]
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+        counted = iter(tqdm(pool.map(judge.look, *zip(*flat), chunksize=10), "looking", total=len(flat), mininterval=5))
+        read = iter(eyes.read(image for kind, image in zip(kinds, images) if kind in reader.KINDS))
+        return [next(counted) if kind in judge.FLAT else next(read) if kind in reader.KINDS else None for kind in kinds]
+
+
+def judged(asked: list[scenes.Scene], seen: list[judge.Seen | None]) -> Column:
+    """The share of right answers on each point."""
+    return judge.tally(judge.verdict(scene.facts, one) for scene, one in zip(asked, seen) if one is not None)
 
 
 def redrawn(asked: list[scenes.Scene], drawn: list[list[Image.Image]]) -> list[Column]:
@@ -196,10 +208,10 @@ def others(asked: list[scenes.Scene]) -> list[scenes.Scene]:
     return moved
 
 
-def swapped(asked: list[scenes.Scene], images: list[Image.Image]) -> tuple[list[scenes.Scene], list[Image.Image]]:
+def swapped(asked: list[scenes.Scene], seen: list[judge.Seen | None]) -> tuple[list[scenes.Scene], list[judge.Seen | None]]:
     """The pairs alone, with another relation asked for."""
-    pairs = [(scene, image) for scene, image in zip(asked, images) if scene.facts["kind"] == "pair"]
-    return [replace(scene, facts=judge.swapped(scene.facts)) for scene, _ in pairs], [image for _, image in pairs]
+    pairs = [(scene, one) for scene, one in zip(asked, seen) if scene.facts["kind"] == "pair"]
+    return [replace(scene, facts=judge.swapped(scene.facts)) for scene, _ in pairs], [one for _, one in pairs]
 
 
 def faults(columns: dict[str, Column], goals: dict[str, float], sure: Column) -> list[str]:
