@@ -115,6 +115,22 @@ def test_the_night_is_blue_and_its_word_is_said() -> None:
         assert blue > 1.4 * green > red
 
 
+def test_captions_lose_any_part_and_stay_captions() -> None:
+    """Each is still begun, ended and padded as the pipeline does it, and what is left of it stands in its order."""
+    words = tokenizer.build(scenes.vocabulary())
+    texts = ["a green star in the top left corner on a white background", ""]
+    (whole, empty), said, lost = torch.tensor(tokenizer.encode(words, texts)), texts[0].split(), []
+    torch.manual_seed(0)
+    for row in addons.without_a_part(whole.repeat(2000, 1), empty):
+        text = words.decode(row, skip_special_tokens=True)
+        assert row.tolist() == tokenizer.encode(words, [text])[0]
+        left = text.split()
+        assert any(left == said[:at] + said[len(said) - len(left) + at :] for at in range(len(left) + 1))
+        lost.append(text)
+    assert {texts[0], *texts[1:], "a green star on a white background"} <= set(lost)
+    assert lost.count(texts[0]) < 300 and torch.equal(addons.without_a_part(empty[None], empty), empty[None])
+
+
 # -- each by itself --------------------------------------------------------------------------------------------------------
 
 
