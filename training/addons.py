@@ -214,10 +214,10 @@ class AddOn:
 
 
 ADD_ONS = {
-    "snail": AddOn(Lora, 0.28, 1e-3),
-    "silentnight": AddOn(Word, 0.08, 5e-3),
-    "scribble": AddOn(Control, 0.32, 1e-3),
-    "canny": AddOn(Control, 0.32, 1e-3),
+    "snail": AddOn(Lora, 0.14, 1e-3),
+    "silentnight": AddOn(Word, 0.04, 5e-3),
+    "scribble": AddOn(Control, 0.41, 1e-3),
+    "canny": AddOn(Control, 0.41, 1e-3),
 }
 
 
@@ -291,7 +291,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m training.addons", description=__doc__)
     parser.add_argument("--model", type=Path, default=Path("webapp/builtin"), help="the finished model's folder")
     parser.add_argument("--only", choices=ADD_ONS, help="one of them alone")
-    parser.add_argument("--minutes", type=float, default=50, help="wall clock for the training of all that is asked for")
+    parser.add_argument("--minutes", type=float, default=100, help="wall clock for the training of all that is asked for")
     parser.add_argument("--work", type=Path, default=Path("build/training"), help="pictures, maps, checkpoints")
     asked = parser.parse_args()
     logging.set_verbosity_error()  # diffusers would warn of every change of precision
