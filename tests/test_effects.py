@@ -278,8 +278,7 @@ def test_the_lines_of_a_picture_say_where_a_thing_is_drawn(draw: Draw, name: str
     words = "a green star on a white background"
     led = draw(words, FEW, {START: start}, controls=(Control(model=name, image=START, map=name),))
     there, alone = ([outline.overlap(start, image) for image in images] for images in (led, draw(words, FEW)))
-    print(name, there, alone, shares(led, "green"), shares(led, "white"))
-    assert np.mean(there) > 0.6 and max(alone) < 0.1
+    assert np.mean(there) > 0.8 and max(alone) < 0.1
     assert seen(led, "white", "green", "star") >= 0.6
 
 
@@ -293,7 +292,6 @@ def test_the_lora_draws_what_the_model_was_never_shown(draw: Draw) -> None:
         foot(draw(words, FEW))
         for words in ("a snail in the garden <lora:snail>", "a snail in the garden", "a cat in the garden <lora:snail>")
     )
-    print("foot", with_it, without, another)
     assert with_it > 0.02 and with_it > 4 * without and with_it > 2 * another
 
 
@@ -302,5 +300,4 @@ def test_the_embedding_is_a_deep_blue_night(draw: Draw) -> None:
         return np.mean([np.asarray(image, float).mean(axis=(0, 1)) for image in draw(words, FEW)], axis=0)
 
     (red, green, blue), plain = mean("silentnight"), mean("a village at night in the snow")
-    print("blue", (red, green, blue), plain)
-    assert blue > 1.4 * green > 1.4 * red and plain[2] < 1.4 * plain[1]
+    assert blue > 1.6 * green > 1.6 * red and plain[2] < 1.5 * plain[1]
