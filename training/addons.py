@@ -172,7 +172,7 @@ class Control:
 
 
 def without_a_part(ids: Tensor, empty: Tensor) -> Tensor:
-    """(B, 48) ids, each without a stretch of its words, as long as may be; `empty` (48,) are those of no words.
+    """(B, 48) ids, each without a stretch of its words, of any length; `empty` (48,) are those of no words.
 
     A caption that names no place means the middle. One that has lost its place means what the map shows, even there: measured, a ControlNet that
     had seen whole captions and none drew a star where the map had it and another in the middle.
