@@ -20,7 +20,6 @@ from peft import LoraConfig, get_peft_model_state_dict
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.nn import functional as F
 from tqdm import tqdm
 from transformers import CLIPTokenizer
 
@@ -162,8 +161,7 @@ class Control:
             added = {"down_block_additional_residuals": down, "mid_block_additional_residual": middle}
             return self.unet(noisy, times, words, **added).sample
 
-        where = F.adaptive_avg_pool2d(self.where[form][rows].float(), clean.shape[2:])
-        return diffusion.velocity_loss(guess, clean.to(device), where.to(device), diffusion.draw_early_times)
+        return diffusion.velocity_loss(guess, clean.to(device), self.where[form][rows], diffusion.draw_early_times)
 
     def save(self) -> Path:
         """A folder of diffusers'."""

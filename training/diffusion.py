@@ -135,7 +135,8 @@ def velocity_loss(
     draw: Callable[[int], Tensor] = draw_times,
 ) -> Tensor:
     """Mean squared error of v, weighted min(1 + snr, 6) / (1 + snr), for latents `clean` (B, C, h, w); `guess` is asked for v, of that shape,
-    of noisy latents at the times (B,) in 0..999 that `draw` gives. Where a picture has things, `where` (B, h, w) 0..1, an error counts THINGS times.
+    of noisy latents at the times (B,) in 0..999 that `draw` gives. Where a picture has things, `where`
+    (B, H, W) of bool on any grid, an error counts THINGS times.
 
     Plain min-SNR (Hang et al., 2023) gives the noisiest steps no weight, and those decide the background's colour.
     """
@@ -150,7 +151,7 @@ def velocity_loss(
     weight = (1 + snr).clamp(max=6) / (1 + snr)
     wrong = (guessed.float() - target).square().mean(dim=1)  # (B, h, w)
     if where is not None:
-        share = 1 + (THINGS - 1) * where
+        share = 1 + (THINGS - 1) * F.adaptive_avg_pool2d(where.float(), clean.shape[2:]).to(device)
         wrong = wrong * share / share.mean(dim=(1, 2), keepdim=True)
     return (weight * wrong.mean(dim=(1, 2))).mean()
 
@@ -246,5 +247,4 @@ class Denoising:
             rows[:late] = hard[torch.randint(0, len(hard), (late,))]
         clean = latents[rows].float().to(self.plan.device)
         ids = self.captions[form].draw(rows.tolist()).to(self.plan.device)
-        where = F.adaptive_avg_pool2d(self.where[form][rows].float(), clean.shape[2:]).to(self.plan.device)
-        return velocity_loss(lambda noisy, times: self.model(noisy, times, ids), clean, where)
+        return velocity_loss(lambda noisy, times: self.model(noisy, times, ids), clean, self.where[form][rows])
